@@ -1,0 +1,1 @@
+"""Journey Pipeline: one row per buyer path, and every handoff that broke."""

@@ -1,0 +1,26 @@
+"""The errors of this program: each carries a sentence that says what, how many, and what to do."""
+
+
+class JourneyError(Exception):
+    """Anything that a user can mend; its text is shown without a traceback."""
+
+
+class SettingsError(JourneyError):
+    """A settings file that is refused as a whole; `mistakes` lists every one of them, in file order."""
+
+    def __init__(self, path: str, mistakes: list[str]) -> None:
+        self.path, self.mistakes = path, mistakes
+        count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
+        super().__init__(f"{path}: {count}, nothing was run\n" + "\n".join(f"  {m}" for m in mistakes))
+
+
+class SourceError(JourneyError):
+    """A platform that could not be read. `is_transient` tells a retry that helps from one that can't."""
+
+    def __init__(self, sentence: str, *, is_transient: bool) -> None:
+        self.is_transient = is_transient
+        super().__init__(sentence)
+
+
+class CheckCrashedError(JourneyError):
+    """An expectation that raised instead of answering: a defect of ours, never a verdict about data."""

@@ -1,0 +1,88 @@
+"""What a platform module offers: its resources, how each is pulled, and how raw rows read as records.
+
+Not here: HTTP (http.py), translation of money and time (translate.py), storage (lake/).
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+Row = Mapping[str, Any]
+Raw = Mapping[str, pl.LazyFrame]
+
+
+class Options(BaseModel):
+    """What journey.yaml may say about a platform, beside `type`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass
+class Pull:
+    """One pull of one resource: what it may use, and what it reports back."""
+
+    platform: str
+    options: Any
+    secrets: Mapping[str, str]
+    loaded_at: datetime
+    """The instant of this load. Nothing later is asked for."""
+    cursor: str | None = None
+    """What the last complete load of this resource left behind; None: read everything."""
+    expected_rows: int | None = None
+    """How many rows the platform says there are, if it says so: fewer makes the load partial."""
+    next_cursor: str | None = None
+
+    def leave(self, **cursor: str | int | None) -> None:
+        """Remember where the next load goes on; kept only if this one completes."""
+        self.next_cursor = json.dumps(cursor, sort_keys=True)
+
+    @property
+    def left(self) -> dict[str, Any]:
+        """What `leave` was given by the last complete load; empty on the first."""
+        return dict(json.loads(self.cursor)) if self.cursor else {}
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One list that a platform offers.
+
+    `changes`: each load brings what is new or changed; the newest version of an id is current.
+    `snapshot`: each load brings the full list; what the newest complete one lacks is gone.
+    """
+
+    name: str
+    mode: Literal["changes", "snapshot"]
+    pull: Callable[[Pull], Iterator[list[Row]]]
+    """Yields pages of rows. Raises SourceError where the platform can't be read."""
+    columns: tuple[str, ...] = ()
+    """The raw columns that `read` relies on (snake_case, as stored). One that never came reads as null."""
+    lag: timedelta = timedelta()
+    """How long after it happened a thing may still be missing from the list."""
+    limit: timedelta = timedelta(hours=26)
+    """Older than this, what we know of it is stale."""
+    history: timedelta | None = None
+    """How far back the platform tells; None: from the beginning."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A platform: one module, one value. `says` tells which resources each kind is made of."""
+
+    name: str
+    resources: tuple[Resource, ...]
+    says: Mapping[str, tuple[str, ...]]
+    read: Callable[[Raw, Any], Mapping[str, pl.LazyFrame]]
+    """Raw frames by resource (all versions; columns as text, `_loaded_at`, `_row`, `_resource`) -> frames by kind."""
+    options: type[Options] = Options
+    secrets: tuple[str, ...] = ()
+    """Names of the environment variables it needs."""
+    title: str = ""
+    verified: str = ""
+    """Against what its requests and replies were verified."""
+    scopes: Mapping[str, str] = field(default_factory=dict)
+    """Permission that each resource needs, in the vendor's words."""

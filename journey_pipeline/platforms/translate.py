@@ -1,0 +1,108 @@
+"""Raw text to typed values: money, time, nested JSON. Expressions only; a value that can't be read is null.
+
+Raw columns are text: a string as the platform sent it, everything else as its JSON.
+"""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from journey_pipeline.registry import TIME
+
+# ISO 4217: how many digits the minor unit has, where it isn't two.
+ZERO_DECIMAL = (
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
+)  # fmt: skip
+THREE_DECIMAL = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+
+
+def path(column: str, json_path: str) -> pl.Expr:
+    """Text at a JSON path (`$.email`) of a nested column; null where there is none."""
+    return pl.col(column).str.json_path_match(json_path)
+
+
+def integer(text: pl.Expr) -> pl.Expr:
+    """Whole number."""
+    return text.cast(pl.Int64, strict=False)
+
+
+def boolean(text: pl.Expr) -> pl.Expr:
+    """`true` or `false`, in any case; anything else is null."""
+    return text.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+
+
+def currency(text: pl.Expr) -> pl.Expr:
+    """ISO 4217, upper case."""
+    return text.str.strip_chars().str.to_uppercase()
+
+
+def epoch_seconds(text: pl.Expr) -> pl.Expr:
+    """Seconds since 1970 as UTC."""
+    return pl.from_epoch(text.cast(pl.Int64, strict=False), time_unit="s").cast(TIME)
+
+
+def epoch_millis(text: pl.Expr) -> pl.Expr:
+    """Milliseconds since 1970 as UTC."""
+    return pl.from_epoch(text.cast(pl.Int64, strict=False), time_unit="ms").cast(TIME)
+
+
+def iso(text: pl.Expr) -> pl.Expr:
+    """ISO 8601 with a zone or offset, or without one and then UTC; `T` or space, any fraction up to 9 digits."""
+    clean = (
+        text.str.strip_chars()
+        .str.replace(r"^(\d{4}-\d{2}-\d{2}) ", "${1}T")
+        .str.replace(r"(\.\d{6})\d+", "$1")
+        .str.replace(r"^(\d{4}-\d{2}-\d{2})$", "${1}T00:00:00")
+        .str.replace(r"T(\d{2}:\d{2})(Z|[+-]\d{2}:?\d{2}|)$", "T${1}:00${2}")
+        .str.replace(r"(Z|z| UTC)$", "+00:00")
+        .str.replace(r"([+-]\d{2})(\d{2})$", "${1}:${2}")
+    )
+    zoned = pl.when(clean.str.contains(r"[+-]\d{2}:\d{2}$")).then(clean).otherwise(clean + "+00:00")
+    return zoned.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", time_zone="UTC", strict=False).cast(TIME)
+
+
+def minor_digits(currency_code: pl.Expr) -> pl.Expr:
+    """Digits of the currency's minor unit: 2, but 0 for JPY and its like, 3 for KWD and its like."""
+    return (
+        pl.when(currency_code.is_in(ZERO_DECIMAL)).then(0)
+        .when(currency_code.is_in(THREE_DECIMAL)).then(3)
+        .otherwise(2)
+    )  # fmt: skip
+
+
+def major(text: pl.Expr, currency_code: pl.Expr) -> pl.Expr:
+    """Decimal text in major units (`1500.5`, `-12.34`) to minor units, exactly: no float is involved.
+
+    More digits than the currency has are refused (null), unless they are zeros.
+    """
+    clean = text.str.strip_chars()
+    whole = clean.str.extract(r"^([+-]?\d+)(?:\.\d*)?$", 1)
+    digits = clean.str.extract(r"^[+-]?\d+\.(\d*)$", 1).fill_null("").str.strip_chars_end("0")
+    places = minor_digits(currency_code)
+    sign = pl.when(clean.str.starts_with("-")).then(-1).otherwise(1)
+    fraction = (
+        pl.when(digits == "").then(0).otherwise(digits.str.pad_end(3, "0").cast(pl.Int64, strict=False))
+    )  # in thousandths
+    scale = pl.when(places == 0).then(1).when(places == 3).then(1000).otherwise(100)  # noqa: PLR2004
+    amount = whole.cast(pl.Int64, strict=False).abs() * scale + fraction * scale // 1000
+    return pl.when(digits.str.len_chars() <= places).then(sign * amount).cast(pl.Int64)
+
+
+def keys(**by_platform: pl.Expr) -> pl.Expr:
+    """`platform:id` list from id columns; nulls are left out."""
+    parts = [pl.format("{}:{}", pl.lit(name), ids) for name, ids in by_platform.items()]
+    return pl.concat_list(parts).list.drop_nulls()
+
+
+def records(frame: pl.LazyFrame, columns: Mapping[str, pl.Expr | str | None]) -> pl.LazyFrame:
+    """Select the columns of a kind, keeping where each row came from (`_row`, `_resource`, `loaded_at`).
+
+    A plain string is a literal value, None leaves the column null.
+    """
+    exprs = [(pl.lit(e) if isinstance(e, str) or e is None else e).alias(name) for name, e in columns.items()]
+    return frame.select(*exprs, pl.col("_loaded_at").alias("loaded_at"), "_row", "_resource")
+
+
+def newest(frame: pl.LazyFrame, *key: str) -> pl.LazyFrame:
+    """Of all versions, the newest one of each key: for joining one resource to another while reading."""
+    return frame.sort("_loaded_at", "_row").unique(list(key), keep="last", maintain_order=True)
