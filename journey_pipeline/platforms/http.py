@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from journey_pipeline.errors import SourceError
 
 if TYPE_CHECKING:
-    from dlt.sources.helpers.rest_client.client import RESTClient
     from dlt.sources.helpers.rest_client.paginators import BasePaginator
     from requests import Response
     from requests.auth import AuthBase
@@ -50,7 +49,7 @@ class Api:
             request_max_retry_delay=LONGEST_WAIT_S,
             raise_for_status=False,
         ).session
-        self._rest: RESTClient = RESTClient(base_url, headers=dict(headers or {}), auth=auth, session=session)
+        self._rest = RESTClient(base_url, headers=dict(headers or {}), auth=auth, session=session)
         self._scopes = scopes or {}
 
     def pages(
@@ -121,7 +120,8 @@ class Api:
         advice = _ADVICE.get(code, "the platform refused the request")
         scope = self._scopes.get(what.rsplit(" ", 1)[-1])
         needs = f" It needs: {scope}." if scope and code in (401, 403) else ""
-        raise SourceError(f"{what}: answered {code}: {advice}.{needs}", is_transient=False)
+        sentence = f"{what}: answered {code}: {advice}.{needs}"
+        raise SourceError(sentence, is_transient=False)
 
 
 def _unreachable(what: str, error: Exception) -> SourceError:
