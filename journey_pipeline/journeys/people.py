@@ -1,0 +1,219 @@
+"""One row per person: what all their records say together (INVARIANTS 0.5, people)."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import polars as pl
+
+from journey_pipeline.identity import Identity, normalise
+from journey_pipeline.journeys.scope import Scope
+from journey_pipeline.registry import TABLES, TEXT
+
+_MARKETING = ("newsletter", "sequence", "cart")
+_IN_FLIGHT = timedelta(hours=1)  # what was being sent when somebody opted out is no misdeed
+_ENOUGH_LEADS = 30
+# Who is believed when platforms write a person differently: who took the money, then the CRM, then whatever came first.
+_GOLDEN = ("payments", "subscriptions", "contacts", "access", "leads", "tickets", "bookings", "agreements", "deals")
+
+
+def people(
+    kinds: Mapping[str, pl.LazyFrame], everything: Mapping[str, pl.LazyFrame], identity: Identity, scope: Scope
+) -> pl.DataFrame:
+    """The table `people`, with `person`.
+
+    `kinds`: the records of real people, derived columns included; `everything`: with the test records too.
+    """
+    seen = pl.concat([f.select("person", "occurred_at") for f in everything.values()]).group_by("person").agg(
+        pl.col("occurred_at").min().alias("first_seen_at"), pl.col("occurred_at").max().alias("last_seen_at")
+    )  # fmt: skip
+    testers = pl.concat([f.filter("is_test").select("person") for f in everything.values()]).unique()
+    tested = testers.join(pl.concat([f.select("person") for f in kinds.values()]).unique(), on="person", how="anti")
+    frame = (
+        identity.people.lazy()
+        .join(seen, on="person", how="left")
+        .join(tested.with_columns(is_test=pl.lit(value=True)), on="person", how="left")
+        .with_columns(pl.col("is_test").fill_null(value=False))
+        .join(_golden(everything), on="person", how="left")
+    )
+    for part in (
+        _leads(kinds["leads"]), _contacts(kinds["contacts"], scope), _first(kinds["bookings"], "first_booked_at"),
+        _money(kinds["payments"], scope), _agreed(kinds), _access(kinds["access"]), _consent(kinds, scope),
+        _has_subscription(kinds["subscriptions"]),
+    ):  # fmt: skip
+        frame = frame.join(part, on="person", how="left", validate="1:1")
+    frame = frame.with_columns(
+        pl.col("crm_contact_count", "crm_platform_contact_count", "lifetime_minor").fill_null(0),
+        pl.col("is_crm_customer", "has_net_payment", "has_comp_access", "has_live", "has_open").fill_null(value=False),
+        has_agreed=pl.col("has_agreed").fill_null(value=False),
+        crm_deleted_at=pl.when(pl.col("crm_contact_count").fill_null(0) == 0).then("crm_deleted_at"),
+        persona=pl.lit(None, TEXT),
+        twin_person_id=pl.lit(None, TEXT),
+        expected_minor=pl.lit(_expected(kinds, scope), pl.Int64),
+    ).with_columns(lifecycle=_lifecycle())
+    return frame.select("person", *TABLES["people"].columns).sort("person").collect()
+
+
+def _golden(everything: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+    """email, phone, name of each person: the first kind of `_GOLDEN` that has one, its newest record."""
+    said = pl.concat([
+        f.select("person", "email", "phone", "name", "occurred_at", "record_id", rank=pl.lit(n, pl.Int8))
+        for n, kind in enumerate(_GOLDEN) for f in [everything[kind]]
+    ])  # fmt: skip
+    parts = []
+    for column in ("email", "phone", "name"):
+        value = normalise.email(pl.col("email")) if column == "email" else pl.col(column).str.strip_chars()
+        best = (
+            said.filter(pl.col(column).is_not_null())
+            .select("person", value.alias(column), "rank", "occurred_at", "record_id")
+            .filter(pl.col(column).is_not_null())
+            .filter(pl.col("rank") == pl.col("rank").min().over("person"))
+            .filter(pl.col("occurred_at") == pl.col("occurred_at").max().over("person"))
+            .group_by("person").agg(pl.col(column).min())
+        )  # fmt: skip
+        parts.append(best)
+    return (
+        parts[0]
+        .join(parts[1], on="person", how="full", coalesce=True)
+        .join(parts[2], on="person", how="full", coalesce=True)
+    )
+
+
+def _first(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
+    return frame.group_by("person").agg(pl.col("occurred_at").min().alias(name))
+
+
+def _leads(leads: pl.LazyFrame) -> pl.LazyFrame:
+    told = leads.filter(pl.col("source").is_not_null()).sort("occurred_at", "platform", "record_id")
+    first = told.group_by("person", maintain_order=True).agg(
+        pl.col("source").first().alias("lead_source"), pl.col("campaign").first().alias("lead_campaign")
+    )
+    return _first(leads, "first_lead_at").join(first, on="person", how="left")
+
+
+def _contacts(contacts: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
+    gone = pl.col("gone_at").is_not_null() | pl.col("is_deleted").fill_null(value=False)
+    survives = pl.col("merged_into").is_null() & ~gone
+    marked = contacts.with_columns(survives=survives, gone=gone & pl.col("merged_into").is_null())
+    surviving = marked.filter("survives")
+    per_platform = (
+        surviving.group_by("person", "platform")
+        .agg(pl.len().alias("n"), pl.col("occurred_at").sort().get(1, null_on_oob=True).alias("second"))
+        .sort("n", "platform")
+        .group_by("person", maintain_order=True)
+        .agg(
+            pl.col("n").last().cast(pl.Int64).alias("crm_platform_contact_count"),
+            pl.col("second").last().alias("second_contact_at"),
+        )
+    )
+    stage = pl.col("lifecycle_stage")
+    newest = (
+        surviving.sort(pl.coalesce("updated_at", "occurred_at"), "platform", "record_id")
+        .group_by("person", maintain_order=True)
+        .agg(
+            pl.col("occurred_at").min().alias("crm_at"),
+            pl.len().cast(pl.Int64).alias("crm_contact_count"),
+            pl.col("owner").drop_nulls().last().alias("crm_owner"),
+            pl.col("source").drop_nulls().last().alias("crm_source"),
+            pl.col("campaign").drop_nulls().last().alias("crm_campaign"),
+            stage.drop_nulls().last().alias("crm_stage"),
+            pl.col("customer_since_at").filter(stage.is_not_null()).last().alias("crm_customer_at"),
+        )
+        .with_columns(
+            is_crm_customer=pl.col("crm_stage")
+            .str.to_lowercase()
+            .is_in(list(scope.customer_stages))
+            .fill_null(value=False)
+        )
+    )
+    deleted = marked.filter("gone").group_by("person").agg(
+        pl.coalesce("gone_at", "updated_at", "loaded_at").max().alias("crm_deleted_at")
+    )  # fmt: skip
+    return newest.join(per_platform, on="person", how="left").join(deleted, on="person", how="full", coalesce=True)
+
+
+def _money(paid: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
+    own = pl.col("currency") == scope.business.currency
+    counted = paid.filter("counts")
+    others = (
+        counted.filter(~own & (pl.col("net_minor") > 0))
+        .group_by("person", "currency").agg(pl.col("net_minor").sum().cast(pl.Int64))
+        .sort("person", "currency")
+        .group_by("person", maintain_order=True)
+        .agg(pl.struct(ref=pl.col("currency"), amount_minor=pl.col("net_minor")).alias("lifetime_other"))
+    )  # fmt: skip
+    return counted.group_by("person").agg(
+        pl.col("succeeded_at").min().alias("first_paid_at"),
+        (pl.col("net_minor") > 0).any().alias("has_net_payment"),
+        pl.col("net_minor").filter(own).sum().cast(pl.Int64).alias("lifetime_minor"),
+    ).join(others, on="person", how="left")  # fmt: skip
+
+
+def _agreed(kinds: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+    signed = kinds["agreements"].filter(pl.col("signed_at").is_not_null()).select("person")
+    won = kinds["deals"].filter(pl.col("won_at").is_not_null()).select("person")
+    return pl.concat([signed, won]).unique().with_columns(has_agreed=pl.lit(value=True))
+
+
+def _access(held: pl.LazyFrame) -> pl.LazyFrame:
+    comped = pl.col("is_open") & pl.col("basis").is_in(["comp", "import", "staff"])
+    return held.group_by("person").agg(
+        comped.any().fill_null(value=False).alias("has_comp_access"),
+        pl.col("last_used_at").max().alias("last_use_at"),
+        pl.col("is_open").any().alias("has_open"),
+    )
+
+
+def _has_subscription(agreed: pl.LazyFrame) -> pl.LazyFrame:
+    return agreed.group_by("person").agg((pl.col("is_primary") & pl.col("is_live")).any().alias("has_live"))
+
+
+def _consent(kinds: Mapping[str, pl.LazyFrame], scope: Scope) -> pl.LazyFrame:
+    """opted_out_at, mailed_after_optout_at."""
+    is_in = pl.col("state") == "subscribed"
+    per_platform = kinds["consents"].group_by("person", "platform").agg(
+        is_in.any().alias("is_in"),
+        pl.col("occurred_at").filter(~is_in).max().alias("out_at"),
+        pl.col("occurred_at").filter(is_in).max().alias("in_at"),
+    )  # fmt: skip
+    out = (
+        per_platform.group_by("person")
+        .agg(pl.col("out_at").filter(~pl.col("is_in")).max().alias("opted_out_at"), pl.col("in_at").max())
+        .filter(
+            pl.col("opted_out_at").is_not_null() & ~(pl.col("in_at") > pl.col("opted_out_at")).fill_null(value=False)
+        )
+        .select("person", "opted_out_at")
+    )
+    mailed = (
+        kinds["messages"]
+        .filter(pl.col("purpose").is_in(_MARKETING) & (pl.col("occurred_at") >= scope.as_of - scope.span("look_back")))
+        .select("person", "occurred_at")
+        .join(out, on="person", how="inner")
+        .filter(pl.col("occurred_at") > pl.col("opted_out_at") + _IN_FLIGHT)
+        .group_by("person").agg(pl.col("occurred_at").max().alias("mailed_after_optout_at"))
+    )  # fmt: skip
+    return out.join(mailed, on="person", how="left")
+
+
+def _expected(kinds: Mapping[str, pl.LazyFrame], scope: Scope) -> int | None:
+    """Net sales in the business's currency per person whose first lead was 30 to 210 days ago; None below 30 of them."""
+    ripe = _first(kinds["leads"], "lead_at").filter(
+        pl.col("lead_at").is_between(scope.as_of - timedelta(days=210), scope.as_of - timedelta(days=30))
+    )
+    own = kinds["payments"].filter(pl.col("counts") & (pl.col("currency") == scope.business.currency))
+    total = own.join(ripe, on="person", how="semi").select(pl.col("net_minor").sum())
+    (count,) = ripe.select(pl.len()).collect().row(0)
+    if count < _ENOUGH_LEADS:
+        return None
+    return int((total.collect().item() * 2 + count) // (2 * count))  # rounded half up
+
+
+def _lifecycle() -> pl.Expr:
+    return (
+        pl.when(pl.col("has_net_payment") & (pl.col("has_open") | pl.col("has_live"))
+                & pl.col("last_use_at").is_not_null()).then(pl.lit("user"))
+        .when(pl.col("has_net_payment") & (pl.col("has_open") | pl.col("has_live"))).then(pl.lit("customer"))
+        .when(pl.col("first_paid_at").is_not_null() & pl.col("last_use_at").is_not_null()).then(pl.lit("churned"))
+        .when(pl.col("first_paid_at").is_not_null()).then(pl.lit("buyer"))
+        .when(pl.col("first_lead_at").is_not_null() | (pl.col("crm_contact_count") > 0)).then(pl.lit("lead"))
+        .otherwise(pl.lit("prospect"))
+    )  # fmt: skip

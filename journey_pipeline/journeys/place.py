@@ -1,0 +1,71 @@
+"""Whose each record is and which offer it is about; test buyers are marked with everything they have."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from journey_pipeline.identity import PERSON_KINDS, Identity
+from journey_pipeline.journeys.scope import Scope
+from journey_pipeline.records.build import is_test_buyer
+
+_TEMPLATES = ("welcome", "cart", "sales")
+ATTACHED = ("leads", "bookings", "deals", "agreements", "tickets")
+
+
+def place(kinds: Mapping[str, pl.DataFrame], identity: Identity, scope: Scope) -> dict[str, pl.DataFrame]:
+    """Each kind with `person` (number, null: anonymous), `offer` (number, 0: none) and `is_test` for whole people."""
+    placed = {k: kinds[k].with_columns(identity.codes[k].alias("person")) for k in PERSON_KINDS}
+    testers = _testers(placed, scope)
+    out = {}
+    for kind, frame in placed.items():
+        out[kind] = frame.with_columns(
+            _offer(kind, scope).alias("offer"),
+            is_test=pl.col("is_test") | pl.col("person").is_in(testers.implode())
+            if testers.len()
+            else pl.col("is_test"),
+        )
+    return out
+
+
+def _testers(placed: Mapping[str, pl.DataFrame], scope: Scope) -> pl.Series:
+    """People who match `test_buyers`, or have nothing but test records."""
+    tests = pl.concat([f.filter("is_test").select("person", "email") for f in placed.values()]).drop_nulls("person")
+    named = tests.filter(is_test_buyer(scope.test_buyers))["person"].unique()
+    others = tests["person"].unique()
+    real = pl.concat([
+        f.filter(~pl.col("is_test") & pl.col("person").is_in(others.implode())).select("person") for f in placed.values()
+    ])["person"]  # fmt: skip
+    only_tests = others.filter(~others.is_in(real.unique().implode()))
+    return pl.concat([named, only_tests]).unique().sort()
+
+
+def _offer(kind: str, scope: Scope) -> pl.Expr:
+    if kind in ("payments", "subscriptions", "access", "leads", "deals", "agreements"):
+        return scope.offer_of(pl.col("product_ref"))
+    if kind == "messages":
+        return scope.offer_of(pl.col("template_ref"), _TEMPLATES)
+    return pl.lit(0, pl.Int64)
+
+
+def attach(frame: pl.LazyFrame, money: pl.LazyFrame, pairs: pl.LazyFrame) -> pl.LazyFrame:
+    """Give records without an offer the journey they belong to (INVARIANTS 0.4, attachment).
+
+    `money`: person, offer, money_at of journeys with money; `pairs`: person, offer of all journeys with an offer. The
+    first journey whose money came at or after the record, else the one with the latest money, else any, else none.
+    """
+    timed = money.filter(pl.col("offer") > 0).sort("money_at")
+    latest = timed.group_by("person").agg(pl.col("offer").last().alias("_latest"))
+    some = pairs.group_by("person").agg(pl.col("offer").min().alias("_any"))
+    after = timed.select("person", pl.col("offer").alias("_after"), "money_at")
+    loose = (
+        frame.filter(pl.col("offer") == 0)
+        .sort("occurred_at")
+        .join_asof(
+            after, left_on="occurred_at", right_on="money_at", by="person", strategy="forward", check_sortedness=False
+        )
+        .join(latest, on="person", how="left")
+        .join(some, on="person", how="left")
+        .with_columns(offer=pl.coalesce("_after", "_latest", "_any", pl.lit(0, pl.Int64)))
+        .drop("_after", "_latest", "_any", "money_at", strict=False)
+    )
+    return pl.concat([frame.filter(pl.col("offer") > 0), loose], how="diagonal")

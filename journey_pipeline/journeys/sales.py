@@ -1,0 +1,271 @@
+"""Payments and subscriptions: copies of one sale told twice, what was kept, what repeats (INVARIANTS 0.4, 0.5)."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from journey_pipeline.journeys.scope import Scope, interval, ref
+from journey_pipeline.registry import TEXT, TIME
+
+_COPY_AMOUNT, _COPY_TIME = 1, timedelta(hours=1)
+
+
+def payments(
+    paid: pl.LazyFrame, subscriptions: pl.LazyFrame, access: pl.LazyFrame, known: pl.LazyFrame, scope: Scope
+) -> pl.DataFrame:
+    """The payments of real people with the derived columns of the registry.
+
+    `subscriptions`, `access`: placed records. `known`: person, has_address, is_person_known.
+    """
+    sold = _with_copies(paid.with_columns(ref=ref()).collect())
+    is_succeeded = pl.col("status") == "succeeded"
+    refunded = pl.col("refunded_minor").fill_null(0)
+    frame = sold.lazy().with_columns(
+        is_refunded=((pl.col("amount_minor") > 0) & (refunded >= pl.col("amount_minor"))).fill_null(value=False),
+        net_minor=pl.when(is_succeeded & (pl.col("dispute_status") != "lost").fill_null(value=True))
+        .then((pl.col("amount_minor") - refunded).clip(0))
+        .otherwise(0),
+        succeeded_at=pl.when(is_succeeded).then(pl.coalesce("first_succeeded_loaded_at", "occurred_at")),
+        is_recent=pl.col("occurred_at") >= scope.as_of - scope.span("look_back"),
+        counts=pl.col("is_primary") & is_succeeded,
+        offer_price_minor=scope.by_offer(
+            pl.col("offer"), [o.price.amount_minor if o.price else None for o in scope.offers], pl.Int64()
+        ),
+        offer_currency=scope.by_offer(
+            pl.col("offer"), [o.price.currency if o.price else None for o in scope.offers], TEXT
+        ),
+        is_repeatable=scope.by_offer(pl.col("offer"), [o.repeatable for o in scope.offers], pl.Boolean()).fill_null(
+            value=False
+        ),
+        is_ignored=pl.col("product_ref").is_in(list(scope.ignore_products)).fill_null(value=False),
+    )
+    frame = _of_subscription(frame, subscriptions)
+    given = _given_to_others(access)
+    return (
+        frame.join(known, on="person", how="left")
+        .join(_twins(frame, scope.span("twin_window")), on="ref", how="left", validate="1:1")
+        .join(given.rename({"paid_by_ref": "ref", "persons": "_by_payment"}), on="ref", how="left")
+        .join(
+            given.rename({"paid_by_ref": "subscription_ref", "persons": "_by_subscription"}),
+            on="subscription_ref",
+            how="left",
+        )
+        .with_columns(
+            pl.col("has_address", "is_person_known").fill_null(value=False),
+            is_granted_to_other=_names_other("_by_payment") | _names_other("_by_subscription"),
+        )
+        .drop("_by_payment", "_by_subscription")
+        .collect()
+    )
+
+
+def _names_other(column: str) -> pl.Expr:
+    others = pl.col(column).list.set_difference(pl.concat_list("person")).list.len()
+    return (others > 0).fill_null(value=False)
+
+
+def _given_to_others(access: pl.LazyFrame) -> pl.LazyFrame:
+    """paid_by_ref, persons: whose access names each payment or subscription."""
+    return (
+        access.filter(pl.col("paid_by_ref").is_not_null())
+        .group_by("paid_by_ref")
+        .agg(pl.col("person").unique().alias("persons"))
+    )
+
+
+def _with_copies(paid: pl.DataFrame) -> pl.DataFrame:
+    """sale_id, is_primary, copy_count: two platforms that tell one sale are counted once."""
+    pairs = _copy_pairs(paid)
+    if pairs.is_empty():
+        return paid.with_columns(
+            sale_id=pl.col("ref"),
+            is_primary=pl.lit(value=True),
+            copy_count=pl.lit(1, pl.Int64),
+            sale_minor=pl.lit(None, pl.Int64),
+        )
+    row = {r: n for n, r in enumerate(paid["ref"])}
+    one, other = (np.array([row[r] for r in pairs[c]]) for c in ("one", "other"))
+    graph = coo_array((np.ones(one.size, np.int8), (one, other)), shape=(paid.height, paid.height))
+    _, group = connected_components(graph, directed=False)
+    is_processor, is_good = pl.col("role") == "processor", pl.col("status") == "succeeded"
+    best = is_processor & is_good
+    rank = pl.struct((~best).alias("a"), (~is_processor).alias("b"), "occurred_at", "ref")
+    return (
+        paid.with_columns(pl.Series("_sale", group))
+        .with_columns(
+            sale_id=pl.col("ref").min().over("_sale"),
+            copy_count=pl.len().over("_sale").cast(pl.Int64),
+            is_primary=best | (~best.any().over("_sale") & (rank.rank("ordinal").over("_sale") == 1)),
+            sale_minor=pl.col("amount_minor").filter((pl.col("role") == "shop") & is_good).sum().over("_sale"),
+        )
+        .drop("_sale")
+    )
+
+
+def _copy_pairs(paid: pl.DataFrame) -> pl.DataFrame:
+    """one, other: refs of two copies. Told by `same_as`, else by role, person, amount and hour without a second candidate."""
+    schema = {"one": TEXT, "other": TEXT}
+    told = (
+        paid.filter(pl.col("same_as").list.len() > 0)
+        .select(pl.col("ref").alias("one"), pl.col("same_as").alias("other"))
+        .explode("other", empty_as_null=False)
+        .join(paid.select(pl.col("ref").alias("other")), on="other", how="semi")
+    )
+    shop = paid.filter(pl.col("role") == "shop")
+    if shop.is_empty():
+        return told.match_to_schema(schema) if told.height else pl.DataFrame(schema=schema)
+    settled = pl.concat([told["one"], told["other"]]).unique()
+    what = ["person", "currency"]
+    side = ["ref", "amount_minor", "occurred_at", *what]
+    alone = ~pl.col("ref").is_in(settled.implode())
+    near = (
+        shop.lazy().filter(alone).select(side)
+        .join(paid.lazy().filter(alone & (pl.col("role") == "processor")).select(side), on=what, suffix="_other")
+        .filter(
+            ((pl.col("amount_minor") - pl.col("amount_minor_other")).abs() <= _COPY_AMOUNT)
+            & ((pl.col("occurred_at") - pl.col("occurred_at_other")).abs() <= _COPY_TIME)
+        )
+        .select(pl.col("ref").alias("one"), pl.col("ref_other").alias("other"))
+        .filter((pl.len().over("one") == 1) & (pl.len().over("other") == 1))
+        .collect()
+    )  # fmt: skip
+    return pl.concat([told.select("one", "other"), near])
+
+
+def _of_subscription(frame: pl.LazyFrame, subscriptions: pl.LazyFrame) -> pl.LazyFrame:
+    """is_renewal, ordinal, subscription_ended_at, subscription_instalments, is_arrears, interval."""
+    about = subscriptions.select(
+        ref().alias("subscription_ref"),
+        pl.coalesce("ended_at", pl.when(pl.col("status") == "ended").then(pl.coalesce("cancelled_at", "ended_loaded_at")))
+        .alias("subscription_ended_at"),
+        pl.col("instalments").alias("subscription_instalments"),
+        pl.col("interval"),
+    )  # fmt: skip
+    recurring = (
+        frame.filter(pl.col("subscription_ref").is_not_null())
+        .join(about, on="subscription_ref", how="left", validate="m:1")
+        .sort("subscription_ref", "occurred_at", "ref")
+        .with_columns(
+            ordinal=pl.when("counts").then(pl.col("counts").cum_sum().over("subscription_ref").cast(pl.Int64)),
+            _previous_at=pl.col("occurred_at").shift(1).over("subscription_ref"),
+        )
+        .with_columns(
+            is_renewal=(pl.col("ordinal") > 1).fill_null(value=False),
+            is_arrears=((pl.col("_previous_at") + interval(pl.col("interval"))) < pl.col("subscription_ended_at"))
+            .fill_null(value=False),
+        )
+        .drop("_previous_at")
+    )  # fmt: skip
+    single = frame.filter(pl.col("subscription_ref").is_null()).with_columns(
+        is_renewal=pl.lit(value=False), is_arrears=pl.lit(value=False)
+    )
+    return pl.concat([recurring, single], how="diagonal")
+
+
+def _twins(frame: pl.LazyFrame, window: timedelta) -> pl.LazyFrame:
+    """ref, earlier_twin_ref: the latest earlier equal payment within the window that money was kept of."""
+    counted = (
+        frame.filter("counts")
+        .select(
+            "ref", "person", "product_ref", "amount_minor", "currency", "occurred_at", "net_minor", "subscription_ref",
+            "interval", "sale_id", "sale_minor",
+        )
+        .sort("person", "occurred_at", "ref")
+    )  # fmt: skip
+    gap = pl.col("occurred_at").diff().over("person")
+    close = counted.filter((gap <= window).any().over("person"))
+    same = ["person", "product_ref", "amount_minor", "currency"]
+    kept = pl.col("net_minor") > 0
+    before = [
+        pl.when(kept).then(pl.col(c)).forward_fill().shift(1).over(same).alias(f"_{c}")
+        for c in ("ref", "occurred_at", "subscription_ref", "sale_id")
+    ]
+    other_subscription = (pl.col("subscription_ref") != pl.col("_subscription_ref")).fill_null(value=False)
+    same_subscription = (pl.col("subscription_ref") == pl.col("_subscription_ref")).fill_null(value=False)
+    apart = pl.col("occurred_at") - pl.col("_occurred_at")
+    half = interval(pl.col("interval")) / 2
+    one_order = (pl.col("sale_id") == pl.col("_sale_id")) & (pl.col("sale_minor") >= 2 * pl.col("amount_minor"))
+    return (
+        close.with_columns(before)
+        .filter(
+            pl.col("_ref").is_not_null()
+            & (apart <= window)
+            & ~other_subscription
+            & (~same_subscription | (apart < half).fill_null(value=True))
+            & ~one_order.fill_null(value=False)
+        )
+        .select("ref", pl.col("_ref").alias("earlier_twin_ref"))
+    )
+
+
+def subscriptions(agreed: pl.LazyFrame, paid: pl.LazyFrame) -> pl.DataFrame:
+    """The subscriptions of real people with the derived columns of the registry, and what entitlement needs of payments."""
+    status = pl.col("status")
+    by_subscription = (
+        paid.filter(pl.col("subscription_ref").is_not_null() & pl.col("counts"))
+        .sort("occurred_at", "ref")
+        .group_by("subscription_ref")
+        .agg(
+            (pl.col("net_minor") > 0).sum().cast(pl.Int64).alias("paid_count"),
+            pl.col("occurred_at").filter(pl.col("net_minor") > 0).max().alias("last_paid_at"),
+            pl.col("succeeded_at").min().alias("first_succeeded_at"),
+            pl.col("is_refunded").last().alias("is_last_refunded"),
+            pl.col("disputed_at").last().alias("_disputed_at"),
+            pl.col("dispute_status").last().alias("_dispute_status"),
+        )
+        .rename({"subscription_ref": "ref"})
+    )
+    frame = (
+        agreed.with_columns(ref=ref())
+        .join(by_subscription, on="ref", how="left", validate="1:1")
+        .with_columns(
+            pl.col("paid_count").fill_null(0),
+            is_live=status.is_in(["trialing", "active", "past_due"]),
+            due_at=pl.when(status == "trialing").then("trial_ends_at").otherwise("period_ends_at"),
+            paid_until_at=pl.coalesce(
+                pl.col("last_paid_at") + interval(pl.col("interval")), "trial_ends_at", "occurred_at"
+            ),
+            is_last_disputed=pl.col("_dispute_status").is_in(["open", "lost"]).fill_null(value=False),
+            last_disputed_at=pl.col("_disputed_at"),
+        )
+        .drop("_disputed_at", "_dispute_status")
+        .collect()
+    )
+    return _subscription_copies(frame)
+
+
+def _subscription_copies(frame: pl.DataFrame) -> pl.DataFrame:
+    """is_primary, copy_count: told by `same_as`, else one of each role for one person and offer."""
+    told = (
+        frame.filter(pl.col("same_as").list.len() > 0)
+        .select("ref", "same_as")
+        .explode("same_as", empty_as_null=False)
+        .join(frame.select(pl.col("ref").alias("same_as")), on="same_as", how="semi")
+    )
+    if told.is_empty() and frame["role"].n_unique() <= 1:
+        return frame.with_columns(is_primary=pl.lit(value=True), copy_count=pl.lit(1, pl.Int64))
+    partner = dict(told.iter_rows())
+    settled = list(partner) + list(partner.values())
+    group = pl.when(pl.col("ref").is_in(settled)).then(pl.min_horizontal(pl.col("ref"), pl.col("ref").replace(partner)))
+    both = (pl.len().over("person", "offer") == 2) & (pl.col("role").n_unique().over("person", "offer") == 2)  # noqa: PLR2004
+    by_role = pl.when(both & (pl.col("offer") > 0) & ~pl.col("ref").is_in(settled)).then(
+        pl.col("ref").min().over("person", "offer")
+    )
+    rank = pl.struct(pl.col("role") != "processor", "occurred_at", "platform", "record_id").rank("ordinal")
+    return (
+        frame.with_columns(_sale=pl.coalesce(group, by_role, "ref"))
+        .with_columns(copy_count=pl.len().over("_sale").cast(pl.Int64), is_primary=rank.over("_sale") == 1)
+        .drop("_sale")
+    )
+
+
+def money_at(paid: pl.LazyFrame, agreed: pl.LazyFrame) -> pl.LazyFrame:
+    """person, offer, money_at: the earliest payment of any status, or subscription, of each journey."""
+    parts: Sequence[pl.LazyFrame] = [
+        f.select("person", "offer", pl.col("occurred_at").alias("money_at")) for f in (paid, agreed)
+    ]
+    return pl.concat(parts).group_by("person", "offer").agg(pl.col("money_at").min().cast(TIME))
