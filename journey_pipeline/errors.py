@@ -1,5 +1,10 @@
 """The errors of this program: each carries a sentence that says what, how many, and what to do."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+_SHOWN = 20  # choices listed in a sentence
+
 
 class JourneyError(Exception):
     """Anything that a user can mend; its text is shown without a traceback."""
@@ -24,3 +29,11 @@ class SourceError(JourneyError):
 
 class CheckCrashedError(JourneyError):
     """An expectation that raised instead of answering: a defect of ours, never a verdict about data."""
+
+
+def one_of(word: str, choices: Iterable[str]) -> str:
+    """The end of a sentence that refuses a word: what was meant, if that can be guessed, and what is allowed."""
+    known = sorted(choices)
+    meant = get_close_matches(word, known, n=1)
+    shown = ", ".join(known[:_SHOWN]) + (", …" if len(known) > _SHOWN else "")
+    return (f"did you mean {meant[0]}? " if meant else "") + f"allowed: {shown or 'none'}"

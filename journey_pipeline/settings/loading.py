@@ -1,0 +1,195 @@
+"""Reads journey.yaml into Settings, or refuses it with every mistake in it; makes its platforms; reads secrets.
+
+Not here: what a value of each part may be (model.py), what a rule may say (invariants), what a platform needs (its own
+module).
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import polars as pl
+from pydantic import BaseModel, ValidationError
+
+from journey_pipeline import platforms
+from journey_pipeline.errors import SettingsError, SourceError, one_of
+from journey_pipeline.invariants import catalogue, language
+from journey_pipeline.invariants.waivers import parse as parse_waivers
+from journey_pipeline.model import Offer, Rule, Settings, Thresholds
+from journey_pipeline.platforms import files
+from journey_pipeline.platforms.base import Platform
+from journey_pipeline.records import Source
+from journey_pipeline.settings import wording
+from journey_pipeline.settings.document import parse
+
+_Model = TypeVar("_Model", bound=BaseModel)
+Mistakes = Iterator[tuple[str, str]]
+_REFS = ("bought_as", "grants", "welcome", "cart", "sales")
+_SECRET_WORDS = ("key", "token", "secret", "password")
+
+
+def load(path: Path) -> Settings:
+    """The settings of one file.
+
+    Raises:
+        SettingsError: listing every mistake as `line: path: what is wrong, what is allowed`, in the file's order.
+    """
+    try:
+        document = parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        fault = f"can't be read as text ({type(error).__name__}); journey init writes one, --settings names another"
+        raise SettingsError(path.name, [fault]) from error
+    found = list(document.mistakes)
+    settings = None
+    if document.data is not None:
+        try:
+            settings = Settings.model_validate(document.data)
+        except ValidationError as error:
+            found += wording.mistakes(error, Settings)
+        found += _meaning(document.data, path.parent)
+    if found or settings is None:
+        placed = sorted((document.line(at), f"{at}: {sentence}" if at else sentence) for at, sentence in found)
+        raise SettingsError(path.name, [f"{line}: {text}" for line, text in placed])
+    return settings
+
+
+def sources(settings: Settings, folder: Path) -> tuple[Source, ...]:
+    """The platforms of settings that `load` accepted; `folder` is where the settings file lies."""
+    return tuple(_source(name, dict(given), folder) for name, given in settings.platforms.items())
+
+
+def _source(name: str, given: dict[str, Any], folder: Path) -> Source:
+    platform = platforms.get(given.pop("type", name))
+    options = platform.options.model_validate(given)
+    made = files.platform(name, options, folder) if isinstance(options, files.Options) else platform
+    return Source(made, name, options)
+
+
+def secrets(platform: Platform, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The platform's secrets, read when it is first pulled.
+
+    Raises:
+        SourceError: permanent, naming every one that is missing. Their values are never told.
+    """
+    missing = [name for name in platform.secrets if not environ.get(name, "").strip()]
+    if missing:
+        count = f"{len(missing)} secret{'s' if len(missing) > 1 else ''} missing from the environment"
+        sentence = f"{platform.name}: {count}: {', '.join(missing)}. Set them, then try: journey doctor."
+        raise SourceError(sentence, is_transient=False)
+    return {name: environ[name].strip() for name in platform.secrets}
+
+
+def waivers(path: Path) -> pl.DataFrame:
+    """The lines of a waivers file: finding, reason, who, until_on.
+
+    Raises:
+        SettingsError: listing every bad line.
+    """
+    return parse_waivers(path.read_text(encoding="utf-8-sig"), path.name)
+
+
+def _meaning(data: Any, folder: Path) -> Mistakes:
+    """What is wrong between parts that are each well-formed; parts that are not are pydantic's to name."""
+    if not isinstance(data, dict):
+        return
+    offers = {f"offers[{i}]": offer for i, offer in _valid(Offer, data.get("offers"))}
+    rules = {f"invariants[{i}]": rule for i, rule in _valid(Rule, data.get("invariants"))}
+    yield from _platforms(_mapping(data.get("platforms")), folder)
+    yield from _offers(offers, list(_mapping(data.get("platforms"))))
+    yield from _rules(rules)
+    yield from _names(data, rules)
+    yield from _thresholds(data.get("thresholds"))
+    if isinstance(file := data.get("waivers"), str) and not (folder / file).is_file():
+        yield "waivers", f"no file {file!r} beside the settings file; make it, its first line: finding,reason,who,until"
+
+
+def _valid(model: type[_Model], items: Any) -> Iterator[tuple[int, _Model]]:
+    for i, item in enumerate(items if isinstance(items, list) else ()):
+        try:
+            yield i, model.model_validate(item)
+        except ValidationError:
+            continue
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _platforms(given: Mapping[str, Any], folder: Path) -> Mistakes:
+    for name, options in given.items():
+        if not isinstance(options, dict):
+            continue
+        at, kind = f"platforms.{name}", options.get("type", name)
+        if kind not in platforms.CATALOGUE:
+            hint = "" if "type" in options else "; one of another name gives its type, like type: files"
+            where = f"{at}.type" if "type" in options else at
+            yield where, f"no platform {kind!r}; {one_of(str(kind), platforms.CATALOGUE)}{hint}"
+        elif kind not in ("files", name):
+            yield at, f"{kind} runs under its own name: its records name each other by it; call it {kind}"
+        else:
+            yield from _options(at, kind, {k: v for k, v in options.items() if k != "type"}, folder)
+
+
+def _options(at: str, kind: str, given: dict[str, Any], folder: Path) -> Mistakes:
+    platform = platforms.get(kind)
+    try:
+        options = platform.options.model_validate(given)
+    except ValidationError as error:
+        for path, sentence in wording.mistakes(error, platform.options, at):
+            name = path.rsplit(".", 1)[-1]
+            is_secret = sentence.startswith("no such name") and any(word in name.lower() for word in _SECRET_WORDS)
+            kept = f"secrets never stand in this file; set in the environment: {', '.join(platform.secrets) or 'none'}"
+            yield path, kept if is_secret else sentence
+        return
+    if isinstance(options, files.Options):
+        yield from ((f"{at}.{path}", sentence) for path, sentence in files.mistakes(options, folder))
+
+
+def _offers(offers: Mapping[str, Offer], connected: Collection[str]) -> Mistakes:
+    ids: dict[str, str] = {}
+    buyers: dict[str, str] = {}
+    for at, offer in offers.items():
+        if (first := ids.setdefault(offer.id, at)) != at:
+            yield f"{at}.id", f"{offer.id!r} is the id of {first} too; choose another"
+        for part in _REFS:
+            for i, ref in enumerate(getattr(offer, part)):
+                platform = ref.split(":", 1)[0]
+                if platform not in connected:
+                    yield (
+                        f"{at}.{part}[{i}]",
+                        f"no platform {platform!r} under platforms; {one_of(platform, connected)}",
+                    )
+        for i, ref in enumerate(offer.bought_as):
+            if (first := buyers.setdefault(ref, at)) != at:
+                yield f"{at}.bought_as[{i}]", f"{ref!r} buys {first} too; a product buys one offer"
+        if offer.opens_on and offer.closes_on and offer.closes_on < offer.opens_on:
+            yield f"{at}.closes_on", f"{offer.closes_on} is before opens_on, {offer.opens_on}"
+
+
+def _rules(rules: Mapping[str, Rule]) -> Mistakes:
+    names: dict[str, str] = {}
+    for at, rule in rules.items():
+        if (first := names.setdefault(rule.name, at)) != at:
+            yield f"{at}.name", f"{rule.name!r} is the name of {first} too; choose another"
+        yield from language.mistakes(rule, at)
+
+
+def _names(data: Mapping[str, Any], own: Mapping[str, Rule]) -> Mistakes:
+    """Names of invariants and of teams that nothing answers to."""
+    rules = {rule.name: rule for rule in (*catalogue.load(), *own.values())}
+    owners = {rule.owner for rule in rules.values()}
+    for part in ("deadlines", "off"):
+        for name in _mapping(data.get(part)):
+            if name not in rules:
+                yield f"{part}.{name}", f"no invariant {name!r}; {one_of(name, rules)}"
+            elif part == "deadlines" and rules[name].within is None:
+                yield f"{part}.{name}", f"{name} has no deadline: it is judged at once; leave it out"
+    for name in _mapping(data.get("owners")):
+        if name not in owners:
+            yield f"owners.{name}", f"no invariant is owned by {name!r}; {one_of(name, owners)}"
+
+
+def _thresholds(given: Any) -> Mistakes:
+    for name, value in _mapping(given).items():
+        if name in Thresholds.model_fields and isinstance(value, str) and value.endswith("bd"):
+            yield f"thresholds.{name}", f"{value!r} counts business days; allowed here: 15m, 1h, 3d"
