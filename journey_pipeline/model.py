@@ -160,6 +160,8 @@ class Rule(Strict):
     source: str = ""
     evidence: tuple[str, ...] = ()
     """Ours only: the columns whose values are the evidence."""
+    records: dict[str, str] = Field(default_factory=dict)
+    """Ours only: kind -> which of the subject's records are the evidence; none there is a fact too."""
 
 
 class Settings(Strict):

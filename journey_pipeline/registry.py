@@ -353,6 +353,7 @@ COLUMNS: Mapping[str, Column] = {
     "cause": _text("The likely cause, or `unexplained`."),
     "fix": _text("What to do, and where."),
     "evidence": _text("The facts that contradict each other, with record ids."),
+    "ref": _text("What an amount stands on: `payment:<platform>:<record_id>` and the like."),
     "evidence_refs": Column(TEXTS, "`platform:record_id` of the evidence."),
     "gate": _text("Whether the rule could be judged.", *GATES),
     "gate_reason": _text("Why it could not, naming the source."),
@@ -528,4 +529,8 @@ TABLES: Mapping[str, Table] = {**KINDS, **{t.name: t for t in (
     Table("invariant_days", "invariants", "invariant by day by currency", ("invariant", "day_on", "currency"),
           ("invariant", "day_on", "currency", "severity", "owner", "gate", "gate_reason", "evaluated", "held", "broken",
            "pending", "excused", "unknown", "at_risk_minor", "at_risk_kind")),
+    Table("finding_money", "publish", "finding by ref: `money_refs` as plain rows", ("finding_id", "ref"),
+          ("finding_id", "ref", "amount_minor")),
+    Table("finding_day_money", "publish", "finding by day by ref: `money_refs` as plain rows",
+          ("finding_id", "day_on", "ref"), ("finding_id", "day_on", "ref", "amount_minor")),
 )}}  # fmt: skip

@@ -63,7 +63,8 @@ def phones(texts: pl.Series, country: str | None) -> pl.Series:
     read = pl.DataFrame({"raw": unique}).select(
         "raw",
         pl.coalesce(
-            pl.lit("+1") + digits.str.extract(r"^\+1([2-9][0-9]{9})$", 1), pl.lit("+1") + digits.str.extract(national, 1)
+            pl.lit("+1") + digits.str.extract(r"^\+1([2-9][0-9]{9})$", 1),
+            pl.lit("+1") + digits.str.extract(national, 1),
         ).alias("read"),
     )
     rest = read.filter(pl.col("read").is_null())["raw"]

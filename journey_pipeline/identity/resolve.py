@@ -9,12 +9,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from journey_pipeline.expressions import spelled
 from journey_pipeline.identity import normalise
 from journey_pipeline.model import Thresholds
 from journey_pipeline.registry import KINDS, NO_PERSON, TABLES, TEXT
@@ -30,16 +32,23 @@ SURE, SAME_MAILBOX, SAME_PHONE = 1.0, 0.98, 0.95
 class Identity:
     """Who is who.
 
-    `codes`: kind -> person number of each row, in row order (null: nobody can be told, an anonymous touch). `people`:
+    `records`: record, kind, platform, record_id, person (number; null: nobody can be told, an anonymous touch), kind by
+    kind in the row order that was resolved. `people`:
     person (number), person_id, identity_confidence, email_count, phone_count, name_count, record_count. `ties`: record
     by key in numbers; `person_keys()` spells them out. `demoted`: registry table.
     """
 
-    codes: Mapping[str, pl.Series]
     people: pl.DataFrame
     records: pl.DataFrame
     ties: pl.DataFrame
     demoted: pl.DataFrame
+
+    @cached_property
+    def codes(self) -> Mapping[str, pl.Series]:
+        """Kind -> the person of each row."""
+        parts = self.records.select("kind", "person").partition_by("kind", as_dict=True, maintain_order=True)
+        empty = pl.Series("person", [], pl.UInt32())
+        return {kind: parts[kind,]["person"] if (kind,) in parts else empty for kind in PERSON_KINDS}
 
     def person_keys(self) -> pl.LazyFrame:
         """The registry table: which key ties which record to which person."""
@@ -55,11 +64,14 @@ class Identity:
         )
 
     def record_persons(self) -> pl.LazyFrame:
-        """kind, platform, record_id, person_id: the assignment that tomorrow is compared with."""
+        """Kind, platform, record_id, person_id: the assignment that tomorrow is compared with; `records` with the id."""
         return (
             self.records.lazy()
             .join(self.people.lazy().select("person", "person_id"), on="person", how="left")
-            .select(pl.col("kind").cast(TEXT), pl.col("platform").cast(TEXT), "record_id", "person_id")
+            .select(
+                "record", pl.col("kind").cast(TEXT), pl.col("platform").cast(TEXT), "record_id", "person", "person_id"
+            )
+            .sort("record")
         )
 
 
@@ -73,15 +85,12 @@ def resolve(kinds: Mapping[str, pl.DataFrame], *, country: str | None, threshold
     ids = _ids(records)
     people = _people(records, ties, ids, confidence)
     records = records.join(people.select("component", "person"), on="component", how="left", maintain_order="left")
-    codes, start = {}, 0
-    for kind, frame in kinds.items():
-        if kind in PERSON_KINDS:
-            codes[kind] = records["person"].slice(start, frame.height)
-            start += frame.height
     return Identity(
-        codes, people.drop("component"), records.select("record", "kind", "platform", "record_id", "person"),
-        ties.select("record", "key", "how", "confidence"), demoted,
-    )  # fmt: skip
+        people.drop("component"),
+        records.select("record", "kind", "platform", "record_id", "person"),
+        ties.select("record", "key", "how", "confidence"),
+        demoted,
+    )
 
 
 def _index(kinds: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -90,7 +99,7 @@ def _index(kinds: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     parts = [
         frame.select(
             pl.lit(kind, order).alias("kind"), "platform", "record_id", "email", "phone", "name",
-            pl.concat_list("keys", pl.format("{}:{}", "platform", "record_id"), "merged_into").list.drop_nulls()
+            pl.concat_list("keys", spelled("{}:{}", "platform", "record_id"), "merged_into").list.drop_nulls()
             if kind == "contacts" else pl.col("keys"),
             "first_loaded_at",
         )
@@ -199,7 +208,7 @@ def _demote(ties: pl.DataFrame, thresholds: Thresholds) -> tuple[pl.DataFrame, p
     kept = ties.join(demoted.select("key"), on="key", how="anti", maintain_order="left")
     grouped = (
         ties.join(by_name, on=["key", "name"], how="inner", maintain_order="left")
-        .with_columns(key=pl.format("{}|{}", "key", "group"))
+        .with_columns(key=spelled("{}|{}", "key", "group"))
         .drop("group")
     )
     return pl.concat([kept, grouped]).drop("name"), demoted
@@ -299,9 +308,7 @@ def _ids(records: pl.DataFrame) -> pl.DataFrame:
         .group_by("component")
         .agg(pl.col("source").first(), pl.col("record_id").min())
         .join(sources.lazy(), on="source", how="left")
-        .with_columns(
-            anchor=pl.format("{}|{}|{}", pl.col("platform").cast(TEXT), pl.col("kind").cast(TEXT), "record_id")
-        )
+        .with_columns(anchor=spelled("{}|{}|{}", pl.col("platform").cast(TEXT), pl.col("kind").cast(TEXT), "record_id"))
         .select("component", "anchor")
         .sort("anchor")
         .collect()
@@ -388,7 +395,7 @@ def changes(before: pl.LazyFrame, now: pl.LazyFrame, keys: pl.LazyFrame, day: da
         .join(shared, left_on=["to_person_id", "from_person_id"], right_on=["person_id", "was"], how="left")
         .with_columns(
             because=pl.when(pl.col("change") == "split").then(pl.lit("a key that tied them is no longer there"))
-            .otherwise(pl.format("now tied by {}", pl.col("because").fill_null("a key of a third record")))
+            .otherwise(spelled("now tied by {}", pl.col("because").fill_null("a key of a third record")))
         )
         .select(TABLES["identity_changes"].columns)
         .sort("from_person_id", "to_person_id")

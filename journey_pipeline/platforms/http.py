@@ -3,6 +3,7 @@
 Every list is paged by an explicit paginator: dlt's guess is wrong for most vendors.
 """
 
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ class Api:
             request_max_retry_delay=LONGEST_WAIT_S,
             raise_for_status=False,
         ).session
+        weakref.finalize(self, session.close)  # else its sockets stay open until they are collected, with a warning
         self._rest = RESTClient(base_url, headers=dict(headers or {}), auth=auth, session=session)
         self._scopes = scopes or {}
 
@@ -77,10 +79,12 @@ class Api:
                 json=dict(json) if json is not None else None,
                 paginator=paginator,
                 data_selector=rows,
-                hooks={"response": [lambda reply, *_a, **_k: self._refuse(reply, what)]},
+                hooks={"response": [_name_wait, _raise]},
             ):
                 body = page.response.json()
                 yield list(page), body if isinstance(body, dict) else {}
+        except requests.HTTPError as error:
+            raise self._refusal(error.response, what) from None
         except requests.RequestException as error:
             raise _unreachable(what, error) from error
 
@@ -104,24 +108,34 @@ class Api:
         import requests  # noqa: PLC0415
 
         try:
-            reply = self._rest.request(path, method=method, **kwargs)
-            self._refuse(reply, what)
+            reply = self._rest.request(path, method=method, hooks={"response": [_name_wait]}, **kwargs)
+            if not reply.ok:
+                raise self._refusal(reply, what)
             return dict(reply.json())
         except requests.RequestException as error:
             raise _unreachable(what, error) from error
 
-    def _refuse(self, reply: "Response", what: str) -> None:
+    def _refusal(self, reply: "Response", what: str) -> SourceError:
         code = reply.status_code
-        if code < 400:  # noqa: PLR2004
-            return
         if code in RETRIED:
             sentence = f"{what}: answered {code} {ATTEMPTS} times; it is down or limits us, the next run tries again."
-            raise SourceError(sentence, is_transient=True)
+            return SourceError(sentence, is_transient=True)
         advice = _ADVICE.get(code, "the platform refused the request")
         scope = self._scopes.get(what.rsplit(" ", 1)[-1])
         needs = f" It needs: {scope}." if scope and code in (401, 403) else ""
-        sentence = f"{what}: answered {code}: {advice}.{needs}"
-        raise SourceError(sentence, is_transient=False)
+        return SourceError(f"{what}: answered {code}: {advice}.{needs}", is_transient=False)
+
+
+def _name_wait(reply: "Response", *_args: Any, **_kwargs: Any) -> None:
+    """Some vendors say how long to wait as `RateLimit-Reset`, in seconds; the retries know `Retry-After` only."""
+    if reply.status_code == 429 and "RateLimit-Reset" in reply.headers:  # noqa: PLR2004
+        reply.headers.setdefault("Retry-After", reply.headers["RateLimit-Reset"])
+
+
+def _raise(reply: "Response", *_args: Any, **_kwargs: Any) -> None:
+    """A hook runs inside the retries, and this error is one that they know and repeat."""
+    _ = reply.content  # an unread answer keeps its connection
+    reply.raise_for_status()
 
 
 def _unreachable(what: str, error: Exception) -> SourceError:

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from journey_pipeline.registry import TIME
+from journey_pipeline.expressions import spelled
+from journey_pipeline.registry import TEXTS, TIME
 
 # ISO 4217: how many digits the minor unit has, where it isn't two.
 ZERO_DECIMAL = (
     "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
 )  # fmt: skip
 THREE_DECIMAL = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+
+# `platform:id`; no slash after the colon, for a web address is none.
+_REF = r"[a-z][a-z0-9_]*:[^\s,;/][^\s,;]*"
 
 
 def path(column: str, json_path: str) -> pl.Expr:
@@ -90,8 +94,36 @@ def major(text: pl.Expr, currency_code: pl.Expr) -> pl.Expr:
 
 def keys(**by_platform: pl.Expr) -> pl.Expr:
     """`platform:id` list from id columns; nulls are left out."""
-    parts = [pl.format("{}:{}", pl.lit(name), ids) for name, ids in by_platform.items()]
+    parts = [spelled("{}:{}", pl.lit(name), ids) for name, ids in by_platform.items()]
     return pl.concat_list(parts).list.drop_nulls()
+
+
+def keys_in(column: str, *, but: str = "") -> pl.Expr:
+    """`platform:id` values of a flat JSON object (metadata, hidden fields), but for names that match `but`."""
+    name, value = r'"([^"\\]*)"', r'"([a-z][a-z0-9_]*:[^"\\/\s][^"\\\s]*)"'
+    pairs = pl.col(column).str.extract_all(f"{name}: ?{value}")
+    of_value = pl.element().str.extract(f"{value}$")
+    kept = of_value.filter(~pl.element().str.contains(f'^"({but})"')) if but else of_value
+    return pairs.list.eval(kept).fill_null([])
+
+
+def ref(text: pl.Expr) -> pl.Expr:
+    """The text where it has the form `platform:id`, else null."""
+    return text.str.strip_chars().str.extract(f"^({_REF})$", 1)
+
+
+def refs(text: pl.Expr) -> pl.Expr:
+    """List of all `platform:id` in a text that holds nothing else, apart by commas, semicolons or spaces."""
+    clean = text.str.strip_chars().str.replace_all(r"[,;\s]+", " ")
+    is_list = clean.str.contains(f"^{_REF}( {_REF})*$")
+    return pl.when(is_list).then(clean.str.split(" ")).otherwise(pl.lit([], TEXTS))
+
+
+def objects(column: str, *fields: str) -> pl.Expr:
+    """A JSON list of objects as a list of structs, their `fields` as text; anything else is null."""
+    shape = pl.List(pl.Struct(dict.fromkeys(fields, pl.String)))
+    text = pl.col(column)
+    return pl.when(text.str.starts_with("[{")).then(text).otherwise(None).str.json_decode(shape)
 
 
 def records(frame: pl.LazyFrame, columns: Mapping[str, pl.Expr | str | None]) -> pl.LazyFrame:

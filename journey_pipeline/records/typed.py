@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from journey_pipeline.expressions import spelled
 from journey_pipeline.platforms import translate
 from journey_pipeline.registry import BOOL, DAY, KINDS, TEXT, TEXTS, TIME, said_schema
 
@@ -86,7 +87,7 @@ def _complaints(kind: str, said: pl.Schema) -> Sequence[pl.Expr]:
         when(pl.col("occurred_at").is_null(), "no occurred_at, or unreadable"),
         *(when(pl.col(c).is_null(), f"no {c}") for c in _MUST_HAVE.get(kind, ())),
         *(
-            when(~pl.col(c).is_in(list(table.column(c).allowed or ())), pl.format(f"unknown {c} '{{}}'", pl.col(c)))
+            when(~pl.col(c).is_in(list(table.column(c).allowed or ())), spelled(f"unknown {c} '{{}}'", pl.col(c)))
             for c in listed
         ),
         *(when(pl.col(c).is_null(), "no status") for c in listed if c == "status"),

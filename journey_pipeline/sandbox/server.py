@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -38,12 +39,20 @@ class _Troubled:
         await self._app(scope, receive, send)
 
 
+def secrets(platforms: tuple[str, ...] = PLATFORMS) -> dict[str, str]:
+    """The keys that the fakes accept, by the environment variables that the platforms read."""
+    return {name: key for p in platforms for name, key in _fake(p).SECRETS.items()}
+
+
+def _fake(platform: str) -> Any:
+    return import_module(f"journey_pipeline.sandbox.fakes.{platform}")
+
+
 def application(world: World, platforms: tuple[str, ...] = PLATFORMS) -> Starlette:
     """All fakes of a world under one roof: `/stripe/…`, `/hubspot/…`."""
     mounts = []
     for platform in platforms:
-        fake = import_module(f"journey_pipeline.sandbox.fakes.{platform}")
-        mounts.append(Mount(f"/{platform}", app=_Troubled(fake.app(world), world, platform)))
+        mounts.append(Mount(f"/{platform}", app=_Troubled(_fake(platform).app(world), world, platform)))
     return Starlette(routes=mounts, exception_handlers={404: _nowhere})
 
 

@@ -1,0 +1,145 @@
+"""The command line: `journey …`. Commands only say what they found; the rooms do the work."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from journey_pipeline.errors import JourneyError
+
+app = App(
+    name="journey",
+    help="Reads every platform a business sells through, works out who is who, and says where a handoff broke.",
+    version_flags=["--version"],
+)
+Format = Literal["table", "json", "csv"]
+SettingsFile = Annotated[Path | None, Parameter(name="--settings", help="The settings file (default ./journey.yaml).")]
+HomeFolder = Annotated[Path | None, Parameter(name="--home", help="Where everything is kept (default ./journey_data).")]
+
+
+@app.command
+def demo(
+    *,
+    people: int = 2_000,
+    seed: int = 7,
+    as_of: str | None = None,
+    settings: SettingsFile = None,
+    home: HomeFolder = None,
+) -> int:
+    """Run the whole job against a fictional business served on loopback: no keys, no network.
+
+    Parameters
+    ----------
+    people
+        How many people the business has met.
+    seed
+        Which business: the same seed and as_of give the same findings, byte for byte.
+    as_of
+        The instant of the run, ISO 8601 (default: six o'clock this morning, where the business is).
+    """
+    from journey_pipeline.cli.daily import run_demo  # noqa: PLC0415  each command imports what it needs
+
+    return run_demo(people=people, seed=seed, as_of=as_of, settings=settings, home=home)
+
+
+@app.command
+def run(
+    *,
+    as_of: str | None = None,
+    only: Annotated[list[str] | None, Parameter(help="Ingest only this platform (may be repeated).")] = None,
+    settings: SettingsFile = None,
+    home: HomeFolder = None,
+) -> int:
+    """Run the daily job once: ingest, resolve, build, check, publish, report.
+
+    Exit code 0; 1 where a critical finding is open; 2 where the job itself failed.
+
+    Parameters
+    ----------
+    as_of
+        Judge a past instant from what had been loaded by then, ISO 8601; nothing is ingested. Where nothing was ever
+        loaded, files are read as if that were now.
+    """
+    from journey_pipeline.cli.daily import run_daily  # noqa: PLC0415
+
+    return run_daily(as_of=as_of, only=only or [], settings=settings, home=home)
+
+
+@app.command
+def findings(
+    *,
+    owner: str | None = None,
+    invariant: str | None = None,
+    everything: Annotated[bool, Parameter(name="--all", help="Resolved and waived ones too.")] = False,
+    format: Format = "table",  # noqa: A002  the contract names it
+    settings: SettingsFile = None,
+    home: HomeFolder = None,
+) -> int:
+    """List the worklist: what is broken, for whom, what is at risk, what to do."""
+    from journey_pipeline.cli.look import list_findings  # noqa: PLC0415
+
+    return list_findings(
+        owner=owner, invariant=invariant, everything=everything, shape=format, settings=settings, home=home
+    )
+
+
+@app.command
+def explain(
+    who: str,
+    *,
+    format: Format = "table",  # noqa: A002
+    settings: SettingsFile = None,
+    home: HomeFolder = None,
+) -> int:
+    """Show one buyer's whole path: every system on one time line, what is broken, what to do.
+
+    Parameters
+    ----------
+    who
+        An e-mail address, a phone number, `platform:id`, or a person_id.
+    """
+    from journey_pipeline.cli.look import explain_person  # noqa: PLC0415
+
+    return explain_person(who, shape=format, settings=settings, home=home)
+
+
+@app.command
+def doctor(*, settings: SettingsFile = None, home: HomeFolder = None) -> int:
+    """Check settings, keys and mappings, platform by platform. Exit code 2 where something is wrong."""
+    from journey_pipeline.cli.doctor import examine  # noqa: PLC0415
+
+    return examine(settings=settings, home=home)
+
+
+@app.command
+def accept(source: str, *, settings: SettingsFile = None, home: HomeFolder = None) -> int:
+    """Believe a list that shrank: `journey accept teachable.enrollments`."""
+    from journey_pipeline.cli.doctor import accept_drop  # noqa: PLC0415
+
+    return accept_drop(source, settings=settings, home=home)
+
+
+@app.command
+def ui(
+    *,
+    port: int = 3000,
+    demo: Annotated[bool, Parameter(help="The demo's home; its platforms are served while the UI runs.")] = False,
+    settings: SettingsFile = None,
+    home: HomeFolder = None,
+) -> int:
+    """Open the Dagster UI on loopback, with the lineage, checks, schedules and history."""
+    from journey_pipeline.cli.web import serve_ui  # noqa: PLC0415
+
+    return serve_ui(port=port, is_demo=demo, settings=settings, home=home)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its code. An error that a user can mend is one sentence, without a traceback."""
+    try:
+        code = app(arguments, exit_on_error=True, result_action="return_value")
+    except JourneyError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    sys.exit(code or 0)

@@ -1,0 +1,364 @@
+"""One day's evaluation: every rule over its table, the counts and gates, and all that is known of each broken row.
+
+How a verdict is decided is verdicts'; what becomes of a broken row from day to day is findings'.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from journey_pipeline.invariants import causes, evidence, language, money, sources, subjects, verdicts, waivers
+from journey_pipeline.invariants.sources import Says, SourceNeeds
+from journey_pipeline.invariants.waivers import Waivers
+from journey_pipeline.model import Rule, Settings
+from journey_pipeline.registry import TABLES, TEXT, TIME
+
+Tables = Mapping[str, pl.LazyFrame]
+
+_WORDS = ("holds", "broken", "pending", "excused", "unknown")
+_REASONS = pl.Schema({"invariant": TEXT, "verdict": TEXT, "verdict_reason": TEXT, "rows": pl.Int64()})
+_WHAT = ("person_id", "offer_id", "identity_confidence", "is_test")
+_RECORD = ("platform", "record_id", "url", "occurred_at")
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What one day's verdicts are judged with: fixed once per run."""
+
+    rules: Mapping[str, Rule]
+    settings: Settings
+    as_of: datetime
+    sources: SourceNeeds
+    waivers: Waivers
+    changes: pl.DataFrame
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return self.settings.business.zone
+
+    @cached_property
+    def day_on(self) -> date:
+        """The day of the verdicts: that of `as_of` where the business is."""
+        return self.as_of.astimezone(self.zone).date()
+
+    def gate(self, rule: Rule) -> tuple[str, str | None]:
+        """`off` or `not_covered`, and why; `open` where the rule can be asked at all."""
+        if rule.name in self.settings.off:
+            return "off", self.settings.off[rule.name]
+        lacking = [] if rule.never_unknown else [k for k in _firm(rule) if not self.sources.is_covered(k)]
+        return ("not_covered", f"no platform says {' or '.join(lacking)}") if lacking else ("open", None)
+
+    def steps(self, rule: Rule, columns: Iterable[str]) -> verdicts.Steps:
+        return verdicts.steps(
+            rule,
+            tuple(columns),
+            zone=self.zone,
+            sources=self.sources,
+            thresholds=self.settings.thresholds,
+        )
+
+    def judge(self, rule: Rule, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """`verdicts.judge` with all that is fixed for the day."""
+        return verdicts.judge(
+            rule,
+            frame,
+            as_of=self.as_of,
+            zone=self.zone,
+            sources=self.sources,
+            thresholds=self.settings.thresholds,
+            waivers=self.waivers,
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`verdicts`: per table its key and one column per rule. `broken`: rows of finding_days, all of them broken.
+
+    `reasons` counts why rows are excused or unknown; `judging` is what it was all judged with.
+    """
+
+    judging: Judging
+    verdicts: Mapping[str, pl.DataFrame]
+    broken: pl.DataFrame
+    reasons: pl.DataFrame
+    invariant_days: pl.DataFrame
+
+
+def evaluate(
+    tables: Tables,
+    *,
+    rules: Sequence[Rule],
+    settings: Settings,
+    says: Says,
+    as_of: datetime,
+    waived: pl.DataFrame | None = None,
+) -> Evaluation:
+    """Judge every rule on its table. `waived`: the lines of the waivers file (`waivers.SCHEMA`)."""
+    judging = judging_of(tables, rules=rules, settings=settings, says=says, as_of=as_of, waived=waived)
+    asked = [rule for rule in judging.rules.values() if judging.gate(rule)[0] == "open"]
+    judged = {
+        table: _judge_table(table, tables, [rule for rule in asked if rule.on == table], judging)
+        for table in dict.fromkeys(rule.on for rule in asked)
+    }
+    broken_rows = {rule.name: _broken_rows(rule, judged[rule.on], judging) for rule in asked}
+    records = subjects.Records(tables, _wanted(asked, broken_rows))
+    broken = [_described(rule, broken_rows[rule.name], records, judging) for rule in asked]
+    all_broken = pl.concat([pl.DataFrame(schema=_BROKEN), *broken]).sort("finding_id")
+    reasons = pl.concat([pl.DataFrame(schema=_REASONS), *(_reasons(rule, judged[rule.on], judging) for rule in asked)])
+    return Evaluation(
+        judging,
+        {t: frame.select(*TABLES[t].key, *(r.name for r in asked if r.on == t)) for t, frame in judged.items()},
+        all_broken,
+        reasons,
+        _invariant_days(judging, judged, all_broken, reasons),
+    )
+
+
+def judging_of(
+    tables: Tables,
+    *,
+    rules: Sequence[Rule],
+    settings: Settings,
+    says: Says,
+    as_of: datetime,
+    waived: pl.DataFrame | None = None,
+) -> Judging:
+    """What a day is judged with: the rules with the user's deadlines, the sources, the waivers that hold."""
+    within = {name: {"within": duration} for name, duration in settings.deadlines.items()}
+    known = tables["source_health"].collect()
+    day = as_of.astimezone(settings.business.zone).date()
+    changes = _collected(tables, "identity_changes")
+    held = waivers.holding(
+        pl.DataFrame(schema=waivers.SCHEMA) if waived is None else waived,
+        day,
+        keys=tables.get("person_keys"),
+        changes=changes,
+        country=settings.business.country,
+    )
+    return Judging(
+        {rule.name: rule.model_copy(update=within.get(rule.name, {})) for rule in rules},
+        settings,
+        as_of,
+        SourceNeeds(known, says, settings.offers),
+        held,
+        changes,
+    )
+
+
+def prepared(table: str, tables: Tables) -> pl.LazyFrame:
+    """A table as rules see it: a journey has the suggested twin of its person."""
+    frame = tables[table]
+    if table != "buyer_journeys" or "twin_person_id" in frame.collect_schema():
+        return frame
+    twins = tables["people"].select("person_id", "twin_person_id").filter(pl.col("twin_person_id").is_not_null())
+    return frame.join(twins, on="person_id", how="left", validate="m:1", maintain_order="left")
+
+
+_BROKEN = pl.Schema({c: t for c, t in TABLES["finding_days"].schema.items() if c != "moved_from"})
+
+
+def _collected(tables: Tables, name: str) -> pl.DataFrame:
+    return tables[name].collect() if name in tables else pl.DataFrame(schema=TABLES[name].schema)
+
+
+def _firm(rule: Rule) -> list[str]:
+    return [kind for kind in verdicts.needs(rule) if not kind.startswith("(")]
+
+
+def _judge_table(table: str, tables: Tables, rules: Sequence[Rule], judging: Judging) -> pl.DataFrame:
+    """The columns of a table that its rules read, and one verdict column per rule."""
+    frame = prepared(table, tables)
+    there = frame.collect_schema().names()
+    read = _columns_read(rules)
+    columns = [c for c in there if c in read]
+    judged = (
+        frame.select(columns)
+        .with_columns(as_of=pl.lit(judging.as_of, dtype=TIME))
+        .with_columns(judging.steps(rule, columns).verdict.alias(rule.name) for rule in rules)
+        .collect()
+        .with_row_index("row")
+    )
+    if judging.waivers.is_empty:
+        return judged
+    return judged.with_columns(_waived(rule, judged, judging.waivers) for rule in rules)
+
+
+def _columns_read(rules: Sequence[Rule]) -> set[str]:
+    table = rules[0].on
+    texts = [
+        text
+        for rule in rules
+        for text in (
+            rule.when, rule.then, rule.since or "", rule.at_risk or "", *rule.unless.values(), *rule.causes.values(),
+            *(sources.REFERS.get((table, kind.strip("()")), "") for kind in verdicts.needs(rule)),
+        )
+    ]  # fmt: skip
+    over_records = [t for rule in rules for t in (*rule.causes.values(), *rule.records.values())]
+    named = [c for text in texts for c in language.columns(text, table)]
+    named += [c for text in over_records for c in subjects.row_columns(text)]
+    named += [c for rule in rules for c in (*evidence.facts(rule), *language.placeholders(rule.fix))]
+    always = (*TABLES[table].key, *_WHAT, *_RECORD, "twin_person_id", "currency", "agreed_currency", "access_platform")
+    return {*named, *always}
+
+
+def _waived(rule: Rule, judged: pl.DataFrame, held: Waivers) -> pl.Expr:
+    covered = held.covering(rule, judged.filter(pl.col(rule.name).is_in(["pending", "broken"])))
+    excused = pl.lit("excused", dtype=verdicts.VERDICT)
+    return pl.when(pl.col("row").is_in(covered["row"].implode())).then(excused).otherwise(rule.name).alias(rule.name)
+
+
+def _broken_rows(rule: Rule, judged: pl.DataFrame, judging: Judging) -> pl.DataFrame:
+    """The rows that break a rule, each with its finding, its money and the cause that it shares with others."""
+    found = judging.steps(rule, judged.columns)
+    rows = judged.filter(pl.col(rule.name) == "broken").with_columns(
+        since=found.since,
+        deadline=found.deadline,
+        subject=waivers.subject(rule.on),
+        at_risk_minor=money.amount(rule),
+        risk_currency=money.currency(rule, judging.settings),
+    )
+    rows = rows.with_columns(finding_id=waivers.finding_id(rule.name))
+    if rule.since is None or rows.is_empty():
+        return rows.with_columns(shared_cause=pl.lit(None, dtype=TEXT))
+    offer = pl.col("offer_id") if "offer_id" in judged.columns else pl.lit(None, dtype=TEXT)
+    due = judged.filter(pl.col(rule.name).is_in(["holds", "broken"])).select(
+        "row",
+        is_broken=pl.col(rule.name) == "broken",
+        since=found.since,
+        target=causes.target(rule),
+        offer=offer,
+    )
+    return rows.join(causes.shared(due, judging.as_of), on="row", how="left", maintain_order="left")
+
+
+def _wanted(asked: Sequence[Rule], broken: Mapping[str, pl.DataFrame]) -> dict[str, subjects.Wanted]:
+    """Whose records are asked for, kind by kind, to describe what is broken."""
+    wanted: dict[str, subjects.Wanted] = {}
+    for rule in asked:
+        rows = broken[rule.name]
+        tests = [test for text in rule.causes.values() if (test := causes.record_test(text))]
+        for kind, text in (*rule.records.items(), *tests, *money.asks(rule)):
+            of_kind = wanted.setdefault(kind, subjects.Wanted())
+            of_kind.columns.update(language.columns(text, kind))
+            if rule.on == "products":
+                of_kind.products.append(rows["product_ref"])
+            else:
+                of_kind.people.append(rows["person_id"])
+    return wanted
+
+
+def _described(rule: Rule, rows: pl.DataFrame, records: subjects.Records, judging: Judging) -> pl.DataFrame:
+    """Broken rows as rows of finding_days."""
+    if rows.is_empty():
+        return pl.DataFrame(schema=_BROKEN)
+    told = evidence.of(rule, rows, records, judging.sources)
+    has_risk = pl.col("at_risk_minor").is_not_null()
+    known = rows.drop(
+        [c for c in ("platform", "record_id", "url") if c in rows.columns and "record_id" in rows.columns]
+    )
+    found = (
+        known.join(told.drop([c for c in ("platform",) if c in known.columns]), on="row", how="left", validate="1:1")
+        .join(causes.likely(rule, rows, records), on="row", how="left", validate="1:1")
+        .join(money.refs(rule, rows, records), on="row", how="left", validate="1:1")
+        .with_columns(
+            invariant=pl.lit(rule.name),
+            broken_since_at="deadline",
+            day_on=pl.lit(judging.day_on),
+            verdict=pl.lit("broken"),
+            severity=pl.lit(rule.severity),
+            owner=pl.lit(rule.owner),
+            at_risk_kind=pl.when(has_risk).then(pl.lit(rule.at_risk_kind, dtype=TEXT)),
+            currency=pl.when(has_risk).then("risk_currency"),
+            money_refs=pl.when(has_risk).then(pl.col("money_refs").fill_null([])),
+        )
+    )
+    fixes = rows.select("row", fix=evidence.fix(rule, judging.sources))
+    found = found.join(fixes, on="row", how="left", validate="1:1")
+    missing = [pl.lit(None, dtype=t).alias(c) for c, t in _BROKEN.items() if c not in found.columns]
+    return found.with_columns(missing).select(_BROKEN.names()).cast(_BROKEN)
+
+
+def _reasons(rule: Rule, judged: pl.DataFrame, judging: Judging) -> pl.DataFrame:
+    rows = judged.filter(pl.col(rule.name).is_in(["excused", "unknown"]))
+    found = judging.steps(rule, judged.columns)
+    return (
+        rows.select(
+            invariant=pl.lit(rule.name),
+            verdict=pl.col(rule.name).cast(TEXT),
+            verdict_reason=found.reason.fill_null("waived"),
+        )
+        .group_by("invariant", "verdict", "verdict_reason")
+        .agg(rows=pl.len().cast(pl.Int64))
+        .sort("verdict", "verdict_reason")
+    )
+
+
+def _invariant_days(
+    judging: Judging, judged: Mapping[str, pl.DataFrame], broken: pl.DataFrame, reasons: pl.DataFrame
+) -> pl.DataFrame:
+    """One row per rule and currency; each judged row is counted once, under the currency of its amount."""
+    home = judging.settings.business.currency
+    risk = money.per_ref(broken, ["invariant", "currency"]).rename({"amount_minor": "at_risk_minor"})
+    rows = []
+    for rule in judging.rules.values():
+        gate, why = judging.gate(rule)
+        counts = pl.DataFrame({"currency": [home], **{word: [0] for word in _WORDS}})
+        if gate == "open":
+            counts = _counts(rule, judged[rule.on], counts, judging)
+            gate, why = _gate(rule, counts, reasons, judging.sources)
+        rows.append(
+            counts.with_columns(
+                invariant=pl.lit(rule.name),
+                day_on=pl.lit(judging.day_on),
+                severity=pl.lit(rule.severity),
+                owner=pl.lit(rule.owner),
+                gate=pl.lit(gate),
+                gate_reason=pl.lit(why, dtype=TEXT),
+                held="holds",
+                evaluated=pl.sum_horizontal("holds", "broken", "pending", "excused"),
+                at_risk_kind=pl.lit(rule.at_risk_kind, dtype=TEXT),
+            )
+        )
+    schema = TABLES["invariant_days"].schema
+    return (
+        pl.concat(rows)
+        .join(risk, on=["invariant", "currency"], how="left", validate="1:1")
+        .with_columns(pl.when(pl.col("at_risk_kind").is_not_null()).then(pl.col("at_risk_minor").fill_null(0)))
+        .select(schema.names())
+        .cast(schema)
+    )
+
+
+def _counts(rule: Rule, judged: pl.DataFrame, none: pl.DataFrame, judging: Judging) -> pl.DataFrame:
+    verdict = pl.col(rule.name)
+    currency = money.currency(rule, judging.settings).alias("currency")
+    counted = (
+        judged.lazy()
+        .select(currency, verdict.alias("verdict"))
+        .drop_nulls("verdict")
+        .group_by("currency", "verdict")
+        .agg(pl.len().cast(pl.Int64))
+        .group_by("currency")
+        .agg(pl.col("len").filter(pl.col("verdict") == word).sum().alias(word) for word in _WORDS)
+        .collect()
+    )
+    return pl.concat([none, counted]).group_by("currency").agg(pl.col(_WORDS).sum()).sort(
+        pl.col("currency") != none["currency"][0], "currency"
+    )  # fmt: skip
+
+
+def _gate(rule: Rule, counts: pl.DataFrame, reasons: pl.DataFrame, known: SourceNeeds) -> tuple[str, str | None]:
+    spoken_of = counts.select(pl.sum_horizontal(pl.col(_WORDS).sum())).item()
+    by_source = reasons.filter(
+        (pl.col("invariant") == rule.name) & pl.col("verdict_reason").str.starts_with("source:")
+    ).sort("rows", "verdict_reason", descending=[True, False])
+    unknown = by_source["rows"].sum()
+    if unknown:
+        return ("closed" if unknown == spoken_of else "partial"), known.state(by_source["verdict_reason"][0])
+    if spoken_of == 0 and not rule.never_unknown and (reason := known.need(_firm(rule), (), None).reason):
+        return "closed", known.state(reason)
+    return "open", None

@@ -1,0 +1,143 @@
+"""The verdict of a row (INVARIANTS 1): for one rule, one row and one `as_of`, the first test that applies decides.
+
+Pure expressions and frames. Which sources a row needs is sources'; what a verdict leads to is evaluation's.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from journey_pipeline.invariants import language
+from journey_pipeline.invariants.sources import SourceNeeds, behind, of_rows
+from journey_pipeline.invariants.waivers import Waivers
+from journey_pipeline.model import Rule, Thresholds, as_timedelta
+from journey_pipeline.registry import TABLES, TEXT, TIME, VERDICTS
+
+VERDICT = pl.Enum(VERDICTS)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The verdict of each row of a frame that has an `as_of` column, and what it rests on, as expressions."""
+
+    verdict: pl.Expr
+    reason: pl.Expr
+    since: pl.Expr
+    deadline: pl.Expr
+
+
+def needs(rule: Rule) -> tuple[str, ...]:
+    """The kinds that the rule can't be judged without, brackets kept; by default those behind its columns."""
+    if rule.needs is not None:
+        return rule.needs
+    texts = (rule.when, rule.then, rule.since or "", *rule.unless.values())
+    return behind([c for text in texts for c in language.columns(text, rule.on)], rule.on)
+
+
+def steps(
+    rule: Rule, columns: Collection[str], *, zone: ZoneInfo, sources: SourceNeeds, thresholds: Thresholds
+) -> Steps:
+    """The eight steps of INVARIANTS 1 as expressions; `columns` are those that the frame has."""
+    asked = () if rule.never_unknown else needs(rule)
+    shown_by = [kind.strip("()") for kind in behind(language.columns(rule.then, rule.on), rule.on)]
+    row = of_rows(rule, asked, shown_by, sources, has_offer="offer_id" in columns)
+    speaks, holds = _is(rule.when), _is(rule.then)
+    if "is_test" in columns:
+        speaks &= ~pl.col("is_test").fill_null(value=False)
+    is_unsure = _never()
+    if "identity_confidence" in columns:
+        is_unsure = (pl.col("identity_confidence") < thresholds.identity_sure).fill_null(value=False)
+    twin = pl.col("twin_person_id") if "twin_person_id" in columns else pl.lit(None, dtype=TEXT)
+    since = pl.col(rule.since) if rule.since else pl.lit(None, dtype=TIME)
+    deadline = after(since, rule.within or "0", zone)
+    excuses = [(reason, _is(text)) for reason, text in rule.unless.items()]
+    excuses.append(("before_history", (since < row.history_from).fill_null(value=False)))
+    is_in_time = (pl.min_horizontal("as_of", row.until) <= deadline).fill_null(value=False)
+
+    def word(verdict: str) -> pl.Expr:
+        return pl.lit(verdict, dtype=VERDICT)
+
+    verdict = (
+        pl.when(~speaks).then(pl.lit(None, dtype=VERDICT))
+        .when(row.reason.is_not_null()).then(word("unknown"))
+        .when(is_unsure).then(word("unknown"))
+        .when(holds).then(word("holds"))
+        .when(pl.any_horizontal(excuse for _, excuse in excuses)).then(word("excused"))
+        .when(is_in_time).then(word("pending"))
+        .when(twin.is_not_null()).then(word("unknown"))
+        .otherwise(word("broken"))
+    )  # fmt: skip
+    reason = (
+        pl.when(verdict == "unknown").then(
+            pl.coalesce(
+                row.reason, pl.when(is_unsure).then(pl.lit("identity")), pl.concat_str(pl.lit("identity:"), twin)
+            )
+        )
+        .when(verdict == "excused").then(pl.coalesce(pl.when(excuse).then(pl.lit(name)) for name, excuse in excuses))
+    )  # fmt: skip
+    return Steps(verdict, reason, since, deadline)
+
+
+def judge(
+    rule: Rule,
+    frame: pl.LazyFrame,
+    *,
+    as_of: datetime,
+    zone: ZoneInfo,
+    sources: SourceNeeds,
+    thresholds: Thresholds,
+    waivers: Waivers | None = None,
+) -> pl.LazyFrame:
+    """The table's key with `verdict`, `verdict_reason`, `deadline` and `since` of every row of `frame`."""
+    schema = frame.collect_schema()
+    found = steps(rule, schema.names(), zone=zone, sources=sources, thresholds=thresholds)
+    keys = [c for c in dict.fromkeys((*TABLES[rule.on].key, "person_id")) if c in schema]
+    judged = frame.with_columns(as_of=pl.lit(as_of, dtype=TIME)).select(
+        *keys,
+        verdict=found.verdict,
+        verdict_reason=found.reason,
+        deadline=found.deadline,
+        since=found.since,
+    )
+    if waivers is None or waivers.is_empty:
+        return judged
+    return judged.map_batches(lambda rows: _waived(rule, rows, waivers), schema=judged.collect_schema())
+
+
+def _waived(rule: Rule, rows: pl.DataFrame, waivers: Waivers) -> pl.DataFrame:
+    indexed = rows.with_row_index("row")
+    candidates = indexed.filter(pl.col("verdict").is_in(["pending", "broken"]))
+    hit = pl.col("row").is_in(waivers.covering(rule, candidates)["row"].implode())
+    return indexed.with_columns(
+        verdict=pl.when(hit).then(pl.lit("excused", dtype=VERDICT)).otherwise("verdict"),
+        verdict_reason=pl.when(hit).then(pl.lit("waived")).otherwise("verdict_reason"),
+    ).drop("row")
+
+
+def after(since: pl.Expr, within: str, zone: ZoneInfo) -> pl.Expr:
+    """`since` plus a duration. Business days keep the local clock time; a weekend counts as Monday 00:00."""
+    if not within.endswith("bd"):
+        return since + as_timedelta(within)
+    local = since.dt.convert_time_zone(zone.key).dt.replace_time_zone(None)
+    weekday = local.dt.weekday()
+    monday = local.dt.truncate("1d") + pl.duration(days=8 - weekday)
+    start = pl.when(weekday > 5).then(monday).otherwise(local)  # noqa: PLR2004 - Friday is day 5
+    due = start.dt.add_business_days(int(within.removesuffix("bd")))
+
+    def placed(clock: pl.Expr) -> pl.Expr:
+        return clock.dt.replace_time_zone(zone.key, ambiguous="earliest", non_existent="null")
+
+    # A clock time that a change to summer time leaves out is the same instant an hour later by the clock.
+    found = pl.coalesce(placed(due), placed(due + pl.duration(hours=1)))
+    return found.dt.convert_time_zone("UTC")
+
+
+def _is(text: str) -> pl.Expr:
+    return language.condition(text).fill_null(value=False)
+
+
+def _never() -> pl.Expr:
+    return pl.lit(value=False)
