@@ -332,10 +332,15 @@ def _check(table: str, suite: str, question: _Question, result: ExpectationValid
         severity=question.severity,
         description=_claim(question, result),
         is_blocking=question.is_blocking,
-        evaluated=int(told.get("element_count") or 0),
+        evaluated=_asked_rows(told),
         unexpected=int(told.get("unexpected_count") or 0),
         gate=question.gate,
     )
+
+
+def _asked_rows(told: Mapping[str, Any]) -> int:
+    """Rows that have a value. GX counts all, and gives percentages of these as if they were of all."""
+    return int(told.get("element_count") or 0) - int(told.get("missing_count") or 0)
 
 
 def _claim(question: _Question, result: ExpectationValidationResult) -> str:
@@ -416,4 +421,6 @@ def _without_values(question: _Question, result: ExpectationValidationResult) ->
     config.description = f"{claim} <small>{html.escape(' · '.join(minds))} · <code>{question.name}</code></small>"
     said = (result.result or {}).items()
     told = {name: value for name, value in said if name in _TOLD and isinstance(value, int | float)}
+    if "element_count" in told:
+        told["element_count"] = _asked_rows(told)
     return ExpectationValidationResult(success=result.success, expectation_config=config, result=told)

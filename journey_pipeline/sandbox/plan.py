@@ -31,7 +31,7 @@ from journey_pipeline.sandbox.stories import (
     Ago,
     Lag,
     Story,
-)  # fmt: skip
+)
 
 NEVER = -(2**60)
 """In columns of instants and lags: it doesn't happen."""
@@ -60,7 +60,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Columns that hold one of a few words, as its position."""
 
-ROWS_AT_ONCE = 200_000  # what a world of a million costs in memory beside its records
+ROWS_AT_ONCE = 200_000  # as a frame with all its ids and names a row takes 2 kB: never the whole plan at once
 INSTALMENTS = 6
 TRIAL = 14 * DAY
 
@@ -133,7 +133,8 @@ def _calm(n: int, rng: np.random.Generator, now: int) -> Plan:
         "deal_lag": rng.integers(5 * MINUTE, 20 * HOUR, n),
         "booking": np.zeros(n, bool),
         "consent": rng.random(n) < 0.6,
-        "left_share": np.where(rng.random(n) < 0.15, rng.random(n), -1.0),
+        "may_leave": rng.random(n) < 0.15,
+        "left_share": rng.random(n),
         "left_at": never.copy(),
         "other_list": np.zeros(n, bool),
         "mailed_anyway": np.zeros(n, bool),
@@ -211,43 +212,54 @@ def _address(plan: Plan, rng: np.random.Generator) -> None:
 
 
 def _settle(plan: Plan, rng: np.random.Generator, now: int) -> None:
-    """Work out what follows from the rest: periods paid, when things end, when people leave and ask."""
-    sub = {word: plan["sub"] == code for code, word in enumerate(WORDS["sub"])}
-    six = plan["terms"] == WORDS["terms"].index("six")
-    anchor = plan["anchor_at"]
-    is_behind = sub["ended"] | sub["past_due"]  # of these, the anchor is when the paid time ran out
-    anchor[is_behind] -= plan["periods"][is_behind] * MONTH
-    running = (now - anchor) // MONTH + 1
-    plan["periods"] = np.where(is_behind, plan["periods"], np.where(sub["trialing"], 0, running))
-    is_complete = six & (plan["periods"] > INSTALMENTS) & ~is_behind
-    plan["periods"][six & (plan["periods"] > INSTALMENTS)] = INSTALMENTS
-    plan["is_complete"] = is_complete
-    paid_until = anchor + plan["periods"] * MONTH
-    is_over = (sub["ended"] | is_complete) & (plan["ended_at"] == NEVER)
-    plan["ended_at"] = np.where(is_over, paid_until, plan["ended_at"])
-    last_paid = paid_until - MONTH
-    since = np.minimum(now, paid_until) - last_paid
-    cancelled = np.where(
-        plan["lost_at"] != NEVER, plan["lost_at"] - MINUTE, last_paid + (plan["luck"] * since).astype(np.int64)
-    )
-    plan["cancelled_at"] = np.where(sub["cancelling"] | sub["ended"], cancelled, NEVER)
-    early = sub["ended"] & (plan["ended_at"] < paid_until)
-    plan["cancelled_at"] = np.where(early, plan["ended_at"], plan["cancelled_at"])
+    """Work out what follows from the rest."""
+    _bill(plan, now)
+    _know(plan, now)
+    plan["visit_lag"] = rng.integers(MINUTE, 2 * DAY, len(plan["anchor_at"]))
 
-    pays = (plan["money"] > 0) | (plan["product"] > 0)
-    plan["lead_at"] = np.where(plan["lead"], anchor - np.where(pays, plan["lead_lag"], 0), NEVER)
-    known_at = np.where(plan["lead"], plan["lead_at"], anchor)
-    plan["joined_at"] = np.where(plan["consent"], known_at + MINUTE, NEVER)
-    leaves = plan["consent"] & (plan["left_share"] >= 0) & (plan["left_at"] == NEVER) & (plan["story"] < len(HEALTHY))
+
+def _bill(plan: Plan, now: int) -> None:
+    """Of subscriptions: periods paid, and when they ended or were cancelled."""
+    sub = {word: plan["sub"] == code for code, word in enumerate(WORDS["sub"])}
+    anchor, periods = plan["anchor_at"], plan["periods"]
+    is_behind = sub["ended"] | sub["past_due"]  # of these, the anchor is when the paid time ran out
+    anchor[is_behind] -= periods[is_behind] * MONTH
+    running = np.where(sub["trialing"], 0, (now - anchor) // MONTH + 1)
+    periods = np.where(is_behind, periods, running)
+    is_complete = (plan["terms"] == WORDS["terms"].index("six")) & (periods > INSTALMENTS)
+    periods[is_complete] = INSTALMENTS
+    paid_until = anchor + periods * MONTH
+    is_over = (sub["ended"] | is_complete) & (plan["ended_at"] == NEVER)
+    ended = np.where(is_over, paid_until, plan["ended_at"])
+    # Cancelled at some time in the last paid period; just before access was cut, if it was; at once, if it ended early.
+    last_paid = paid_until - MONTH
+    some_time = last_paid + (plan["luck"] * (np.minimum(now, paid_until) - last_paid)).astype(np.int64)
+    cancelled = np.where(plan["lost_at"] != NEVER, plan["lost_at"] - MINUTE, some_time)
+    cancelled = np.where(sub["ended"] & (ended < paid_until), ended, cancelled)
+    plan |= {
+        "periods": periods, "is_complete": is_complete, "ended_at": ended,
+        "cancelled_at": np.where(sub["cancelling"] | sub["ended"], cancelled, NEVER),
+    }  # fmt: skip
+
+
+def _know(plan: Plan, now: int) -> None:
+    """When people ask, join the list, leave it, and write to support: some time since they are known."""
+    is_healthy = plan["story"] < len(HEALTHY)
+    lead_at = np.where(plan["lead"], plan["anchor_at"] - plan["lead_lag"], NEVER)
+    known_at = np.where(plan["lead"], lead_at, plan["anchor_at"])
     spare = np.maximum(now - known_at - HOUR, 0)
-    left = known_at + HOUR + (plan["left_share"] * spare).astype(np.int64)
-    plan["left_at"] = np.where(leaves, left, plan["left_at"])
-    plan["left_state"][plan["story"] >= len(HEALTHY)] = 0
+    left_at, ticket_at = (
+        known_at + HOUR + (plan.pop(share) * spare).astype(np.int64) for share in ("left_share", "ticket_share")
+    )
+    leaves = plan["consent"] & plan.pop("may_leave") & is_healthy & (plan["left_at"] == NEVER)
     asks = (plan["ticket"] > 0) & (plan["ticket_at"] == NEVER)
-    asked = known_at + HOUR + (plan["ticket_share"] * spare).astype(np.int64)
-    plan["ticket_at"] = np.where(asks, asked, plan["ticket_at"])
-    del plan["left_share"], plan["ticket_share"]
-    plan["visit_lag"] = rng.integers(MINUTE, 2 * DAY, len(anchor))
+    plan |= {
+        "lead_at": lead_at,
+        "joined_at": np.where(plan["consent"], known_at + MINUTE, NEVER),
+        "left_at": np.where(leaves, left_at, plan["left_at"]),
+        "left_state": np.where(is_healthy, plan["left_state"], 0).astype(np.int8),
+        "ticket_at": np.where(asks, ticket_at, plan["ticket_at"]),
+    }
 
 
 def _with_second_purchases(plan: Plan, rng: np.random.Generator, now: int) -> Plan:

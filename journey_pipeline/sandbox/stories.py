@@ -209,7 +209,7 @@ ALIKES = (
            deal="agreed"),
     _alike("charge without an address", "payment_has_person", **_EBOOK, anchor_at=_ago(3, 90), address="keyless"),
     _alike("another business's mugs", "product_has_offer", product="swag", **_ONCE, currency="USD",
-           anchor_at=_ago(3, 60)),
+           anchor_at=_ago(3, 20)),
     _alike("price no longer sold", "product_has_offer", product="retired", **_ONCE, currency="USD",
            anchor_at=_ago(60, 600)),
     _alike("twin refunded", "no_duplicate_charge", **_BOOTCAMP, anchor_at=_ago(2, 90),

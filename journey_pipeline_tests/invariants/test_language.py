@@ -8,7 +8,7 @@ import pytest
 from journey_pipeline.invariants import language
 from journey_pipeline.invariants.language import TABLES_OF_RULES, mistakes
 from journey_pipeline.model import Rule
-from journey_pipeline.registry import TABLES
+from journey_pipeline.registry import KINDS, TABLES
 from journey_pipeline_tests.invariants.worlds import AS_OF, frame
 
 
@@ -55,7 +55,7 @@ def test_a_right_rule_has_no_mistakes() -> None:
         ({"since": "paid"}, "since", "'paid' is not a time column of people"),
         ({"within": "1h"}, "within", "counts from nowhere without since; name a time column under since"),
         ({"unless": {"new": "crm_ownr is null"}}, "unless.new", "people has no column 'crm_ownr'; did you mean crm_owner?"),
-        ({"needs": ["contact"]}, "needs", "no kind 'contact'; allowed: " + ", ".join(language.KINDS)),
+        ({"needs": ["contact"]}, "needs", "no kind 'contact'; allowed: " + ", ".join(KINDS)),
         ({"needs": ["(deals)"]}, "needs",
          ("a row of people does not tell whether it refers to deals; write it without brackets; in brackets: (payments),"
           " (leads), (bookings), (contacts), (access), (consents)")),

@@ -213,7 +213,8 @@ def test_business_days(zone: str, start: str, days: int, due: str) -> None:
 
 def _after(start: datetime, days: int, zone: str) -> datetime:
     rows = pl.DataFrame({"at": [start]}, schema={"at": pl.Datetime("us", "UTC")})
-    return rows.select(after(pl.col("at"), f"{days}bd", ZoneInfo(zone))).item()
+    due: datetime = rows.select(after(pl.col("at"), f"{days}bd", ZoneInfo(zone))).item()
+    return due
 
 
 def _by_hand(start: datetime, days: int, zone: ZoneInfo) -> datetime:
@@ -249,7 +250,7 @@ def days_of(evaluation: Evaluation, name: str = RULE.name) -> dict[str, Any]:
 
 def evaluated(*journeys: dict[str, Any], **options: Any) -> Evaluation:
     tables = world(options.pop("sources", None), buyer_journeys=[BROKEN_JOURNEY | j for j in journeys])
-    given_options = {"rules": [RULE], "settings": SETTINGS, "says": SAYS, "as_of": AS_OF} | options
+    given_options: dict[str, Any] = {"rules": [RULE], "settings": SETTINGS, "says": SAYS, "as_of": AS_OF} | options
     return evaluate(tables, **given_options)
 
 

@@ -77,7 +77,7 @@ def test_what_could_not_be_judged_names_the_source_what_to_do_and_the_promise(br
 
 def test_each_team_finds_its_list_with_cause_fix_money_and_link(browser: Browser, html: Path) -> None:
     tab = opened(browser, html)
-    assert tab.locator(".owner h3").all_inner_texts() == ["delivery", "sales", "finance", "data"]
+    assert tab.locator(".owner h3").all_inner_texts() == ["Delivery", "Sales", "Finance", "Data"]
     tab.get_by_role("link", name="finance").click()
     double = tab.locator(".group", has_text="Nobody is charged twice").first
     assert double.is_visible()
