@@ -69,15 +69,12 @@ def fold_all(finding_days: pl.DataFrame) -> pl.DataFrame:
 def fold(previous: pl.DataFrame, day_rows: pl.DataFrame) -> pl.DataFrame:
     """The findings after one more day."""
     before = _joined_by_moves(previous, day_rows)
-    is_new = pl.col("status").is_null()
-    resolved = pl.col("status") == "resolved"
-    broken = pl.col("verdict") == "broken"
-    unknown = (pl.col("verdict") == "unknown").fill_null(value=False)
-    by_waiver = (pl.col("verdict") == "excused").fill_null(value=False) & (
-        pl.col("verdict_reason") == "waived"
-    ).fill_null(value=False)
-    speaks, is_over = broken.fill_null(value=False), ~(broken.fill_null(value=False) | unknown | by_waiver)
-    ends = is_over & ~resolved & ~is_new
+    status, verdict = pl.col("status"), pl.col("verdict")
+    is_new, resolved = status.is_null(), status.eq_missing(pl.lit("resolved"))
+    broken, unknown = verdict.eq_missing(pl.lit("broken")), verdict.eq_missing(pl.lit("unknown"))
+    by_waiver = verdict.eq_missing(pl.lit("excused")) & pl.col("verdict_reason").eq_missing(pl.lit("waived"))
+    waived = by_waiver & ~resolved
+    ends = ~(broken | unknown | by_waiver | resolved | is_new)
     day = day_rows.select(
         *_IDENTITY,
         "day_on",
@@ -94,23 +91,22 @@ def fold(previous: pl.DataFrame, day_rows: pl.DataFrame) -> pl.DataFrame:
             how="left",
             validate="1:1",
         )
-        .filter(speaks | ~is_new)
+        .filter(broken | ~is_new)
         .with_columns(
-            status=pl.when(speaks & (is_new | (pl.col("status") == "waived"))).then(pl.lit("open"))
-            .when(speaks & resolved).then(pl.lit("reopened"))
-            .when(by_waiver & ~resolved).then(pl.lit("waived"))
+            status=pl.when(broken & (is_new | (status == "waived"))).then(pl.lit("open"))
+            .when(broken & resolved).then(pl.lit("reopened"))
+            .when(waived).then(pl.lit("waived"))
             .when(ends).then(pl.lit("resolved"))
             .otherwise("status"),
             first_seen_on=pl.coalesce("first_seen_on", "day_on"),
-            last_seen_on=pl.when(speaks).then("day_on").otherwise("last_seen_on"),
-            resolved_on=pl.when(ends).then("day_on").when(speaks).then(None).otherwise("resolved_on"),
-            resolution=pl.when(ends).then(_resolution()).when(speaks).then(None).otherwise("resolution"),
-            reopened_count=pl.col("reopened_count").fill_null(0) + (speaks & resolved).fill_null(value=False),
+            last_seen_on=pl.when(broken).then("day_on").otherwise("last_seen_on"),
+            resolved_on=pl.when(ends).then("day_on").when(~broken).then("resolved_on"),
+            resolution=pl.when(ends).then(_resolution()).when(~broken).then("resolution"),
+            reopened_count=pl.col("reopened_count").fill_null(0) + (broken & resolved),
             unknown_days=pl.col("unknown_days").fill_null(0) + unknown,
-            waived_until_on=pl.when(by_waiver & ~resolved).then("waived_until_on")
-            .when(speaks | ends).then(None)
-            .otherwise("was_waived_until_on"),
-            **{c: pl.when(speaks).then(f"new_{c}").otherwise(c) for c in _DETAILS},
+            waived_until_on=pl.when(waived).then("waived_until_on")
+            .when(~(broken | ends)).then("was_waived_until_on"),
+            **{c: pl.when(broken).then(f"new_{c}").otherwise(c) for c in _DETAILS},
         )
         .select(_FINDINGS.names())
         .cast(_FINDINGS)

@@ -52,7 +52,10 @@ _TOLD = (
 
 @dataclass(frozen=True)
 class Check:
-    """What one expectation came to. `gate` is set for invariants: only `open` and successful is a pass."""
+    """What one expectation came to, over the `evaluated` rows that have a value, of which some are `unexpected`.
+
+    `gate` is set for invariants: only `open` and successful is a pass.
+    """
 
     table: str
     suite: str
