@@ -70,10 +70,14 @@ def compare(day: Day, seed: int) -> Score:
         ("look_alikes", spared.unique("fault")), ("flagged", flagged),
     ):  # fmt: skip
         counts = frame.group_by("invariant").agg(pl.len().cast(pl.Int64).alias(column))
-        rows = rows.join(counts, on="invariant", how="left", maintain_order="left").with_columns(pl.col(column).fill_null(0))
+        rows = rows.join(counts, on="invariant", how="left", maintain_order="left").with_columns(
+            pl.col(column).fill_null(0)
+        )
     wrong = pl.concat(
         [
-            frame.select(pl.lit(label).alias("what"), *what, evidence=pl.col("evidence") if "evidence" in frame else pl.lit(""))
+            frame.select(
+                pl.lit(label).alias("what"), *what, evidence=pl.col("evidence") if "evidence" in frame else pl.lit("")
+            )
             for label, frame in (("false alarm", false), ("missed", missed), ("look-alike", flagged))
         ]
     )
@@ -131,14 +135,18 @@ def report(scores: Sequence[Score], people: int) -> str:
     true, told, both = (sum(s.pairs[i] for s in scores) for i in range(3))
     lines += [
         "",
-        f"Identity, over pairs of records of one person: {true:,} true pairs, {told:,} told, "
-        f"precision **{_ratio(both, told)}**, recall **{_ratio(both, true)}**.",
+        (
+            f"Identity, over pairs of records of one person: {true:,} true pairs, {told:,} told, "
+            f"precision **{_ratio(both, told)}**, recall **{_ratio(both, true)}**."
+        ),
         "",
     ]
     wrong = [(s.seed, row) for s in scores for row in s.wrong.iter_rows(named=True)]
     if wrong:
         lines += ["What is wrong:", "", "| seed | what | invariant | subject | evidence |", "|--:|---|---|---|---|"]
-        lines += [f"| {n} | {r['what']} | {r['invariant']} | `{r['subject']}` | {r['evidence'] or ''} |" for n, r in wrong]
+        lines += [
+            f"| {n} | {r['what']} | {r['invariant']} | `{r['subject']}` | {r['evidence'] or ''} |" for n, r in wrong
+        ]
         lines.append("")
     return "\n".join(lines)
 

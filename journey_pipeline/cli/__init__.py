@@ -100,7 +100,7 @@ def explain(
     who
         An e-mail address, a phone number, `platform:id`, or a person_id.
     """
-    from journey_pipeline.cli.look import explain_person  # noqa: PLC0415
+    from journey_pipeline.cli.explain import explain_person  # noqa: PLC0415
 
     return explain_person(who, shape=format, settings=settings, home=home)
 

@@ -201,7 +201,16 @@ def _columns_read(rules: Sequence[Rule]) -> set[str]:
     named = [c for text in texts for c in language.columns(text, table)]
     named += [c for text in over_records for c in subjects.row_columns(text)]
     named += [c for rule in rules for c in (*evidence.facts(rule), *language.placeholders(rule.fix))]
-    always = (*TABLES[table].key, *_WHAT, *_RECORD, "twin_person_id", "currency", "agreed_currency", "access_platform")
+    always = (
+        *TABLES[table].key,
+        *_WHAT,
+        *_RECORD,
+        "twin_person_id",
+        "currency",
+        "agreed_currency",
+        "access_platform",
+        "money_at",
+    )
     return {*named, *always}
 
 

@@ -54,7 +54,9 @@ def steps(
     since = pl.col(rule.since) if rule.since else pl.lit(None, dtype=TIME)
     deadline = after(since, rule.within or "0", zone)
     excuses = [(reason, _is(text)) for reason, text in rule.unless.items()]
-    excuses.append(("before_history", (since < row.history_from).fill_null(value=False)))
+    # What had to be shown may have been shown at the first purchase already, however new the present one is.
+    first = pl.min_horizontal(since, "money_at") if "money_at" in columns else since
+    excuses.append(("before_history", (first < row.history_from).fill_null(value=False)))
     is_in_time = (pl.min_horizontal("as_of", row.until) <= deadline).fill_null(value=False)
 
     def word(verdict: str) -> pl.Expr:

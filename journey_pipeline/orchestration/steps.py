@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from journey_pipeline.invariants.great_expectations import Report
 
 Counts = dict[str, int]
-_COUNTED = ("gate", "gate_reason", "evaluated", "held", "broken", "pending", "excused", "unknown")
+_COUNTED = ("evaluated", "held", "broken", "pending", "excused", "unknown")
 
 
 progress = logging.getLogger("journey_pipeline.progress")
@@ -243,13 +243,12 @@ def failed_expectations(day: Day) -> list[dict[str, Any]]:
 
 
 def todays_counts(day: Day) -> dict[str, dict[str, Any]]:
-    """Per rule: its gate, its counts, and the money at risk per currency, of this day."""
+    """Per rule: its gate, its counts over all currencies, and the money at risk in each, of this day."""
     rows = day.home.tables.scan_days("invariants", "invariant_days").filter(pl.col("day_on") == day.day_on).collect()
-    out: dict[str, dict[str, Any]] = {}
-    for row in rows.sort("invariant", "currency").iter_rows(named=True):
-        told = out.setdefault(row["invariant"], {c: row[c] for c in _COUNTED})
-        if row["at_risk_minor"]:
-            told[f"at_risk_{row['currency']}"] = row["at_risk_minor"]
+    counted = rows.group_by("invariant").agg(pl.col("gate", "gate_reason").first(), pl.col(_COUNTED).sum())
+    out = {row.pop("invariant"): row for row in counted.to_dicts()}
+    for row in rows.filter(pl.col("at_risk_minor") > 0).sort("currency").iter_rows(named=True):
+        out[row["invariant"]][f"at_risk_{row['currency']}"] = row["at_risk_minor"]
     return out
 
 

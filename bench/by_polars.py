@@ -1,0 +1,38 @@
+"""The program's own way: `python -m bench.by_polars RECORDS VERDICTS`, in a process of its own."""
+
+import sys
+from pathlib import Path
+
+import polars as pl
+
+from bench import business
+from bench.meter import Meter
+from journey_pipeline import identity, journeys
+from journey_pipeline.invariants import catalogue
+from journey_pipeline.invariants.evaluation import evaluate
+
+
+def main(records: Path, verdicts: Path) -> None:
+    of, meter = business.settings(), Meter()
+    with meter.phase("read"):
+        kinds = business.read(records)
+    with meter.phase("identity"):
+        who = identity.resolve(kinds, country=of.business.country, thresholds=of.thresholds)
+    with meter.phase("journeys"):
+        built = journeys.build(kinds, who, business.scope(of))
+        tables = dict(zip(built.tables, pl.collect_all(built.tables.values()), strict=True))
+    with meter.phase("verdicts"):
+        found = evaluate(
+            {**{name: frame.lazy() for name, frame in tables.items()}, "source_health": business.health(of).lazy()},
+            rules=[rule for rule in catalogue.load() if rule.core],
+            settings=of,
+            says=business.says(of),
+            as_of=business.AS_OF,
+        )
+    meter.tell()
+    for table, frame in found.verdicts.items():
+        frame.write_parquet(verdicts / f"{table}.parquet")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
