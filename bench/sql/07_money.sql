@@ -1,7 +1,9 @@
 -- Payments, subscriptions and access of real people, with what the rules read of them; then what they entitle to.
 
-create macro length_of(unit) as to_days(case unit when 'day' then 1 when 'week' then 7 when 'month' then 31
-                                                  when 'quarter' then 92 when 'year' then 366 end);
+create macro days_of(unit) as
+    case unit when 'day' then 1 when 'week' then 7 when 'month' then 31 when 'quarter' then 92 when 'year' then 366 end;
+create macro length_of(unit) as to_days(days_of(unit));
+create macro half_of(unit) as to_hours(12 * days_of(unit));
 
 create table subscribed as
 select s.* exclude (is_cancelling), placed.person, coalesce(product_offer.offer, 0) as offer,
@@ -67,10 +69,10 @@ kept_before as (
 twins as (
     select record
     from kept_before
-    where occurred_at - twin_at <= getvariable('twin_window')
+    where occurred_at <= twin_at + getvariable('twin_window')
       and (subscription_ref is null or twin_subscription_ref in ('', subscription_ref))
       and (subscription_ref is distinct from twin_subscription_ref
-           or coalesce(epoch_us(occurred_at) - epoch_us(twin_at) < epoch_us(to_seconds(0) + length_of("interval")) // 2, true))
+           or coalesce(occurred_at < twin_at + half_of("interval"), true))
 )
 select said.*, recurring.ordinal, coalesce(recurring.is_arrears, false) as is_arrears, recurring.subscription_ended_at,
        recurring.subscription_instalments, twins.record is not null as has_twin,
@@ -127,24 +129,30 @@ until as (
 ended as (
     select *, is_last_disputed and (until_at is null or last_disputed_at < until_at) as is_disputed from until
 ),
-moved as (
-    select paid.person, paid.offer, paid.subscription_ref, min(paid.succeeded_at) as from_at,
-           max(paid.succeeded_at) + length_of(any_value(agreed."interval")) as lapses_at,
-           (select min(later.succeeded_at) from paid as later
-            where later.counts and later.subscription_ref = paid.subscription_ref and later.offer = any_value(agreed.offer))
-               as new_at
+told as (
+    select paid.person, paid.offer, paid.subscription_ref, paid.succeeded_at, agreed.offer as offer_now, agreed."interval"
     from paid
     join agreed on agreed.ref = paid.subscription_ref
-    where paid.counts and paid.offer > 0 and agreed.offer > 0 and paid.offer <> agreed.offer
-    group by all
+    where paid.counts and paid.offer > 0
+),
+first_new as (
+    select subscription_ref, min(succeeded_at) as new_at from told where offer = offer_now group by subscription_ref
+),
+moved as (
+    select person, offer, min(succeeded_at) as from_at,
+           least(any_value(new_at), max(succeeded_at) + length_of(any_value("interval"))) as until_at
+    from told
+    left join first_new using (subscription_ref)
+    where offer <> offer_now and offer_now > 0
+    group by person, offer, subscription_ref
 )
 select person, offer, 'one_off' as title, succeeded_at as from_at,
        least(case when is_refunded then refunded_at end,
              case when dispute_status in ('open', 'lost') then disputed_at end,
-             succeeded_at + to_days(access_days::integer)) as until_at,
-       case until_at when case when is_refunded then refunded_at end then 'refund'
-                     when case when dispute_status in ('open', 'lost') then disputed_at end then 'dispute'
-                     when succeeded_at + to_days(access_days::integer) then 'term' end as ended_by,
+             succeeded_at + to_days(access_days)) as until_at,
+       case when is_refunded and refunded_at = until_at then 'refund'
+            when dispute_status in ('open', 'lost') and disputed_at = until_at then 'dispute'
+            when succeeded_at + to_days(access_days) = until_at then 'term' end as ended_by,
        null::timestamp as not_before_at
 from paid
 join offers using (offer)
@@ -158,7 +166,7 @@ select person, offer, title,
             then paid_until_at end
 from ended
 union all
-select person, offer, 'subscription', from_at, least(new_at, lapses_at), 'plan_change', null from moved;
+select person, offer, 'subscription', from_at, until_at, 'plan_change', null from moved;
 
 create table entitled as
 with marked as (

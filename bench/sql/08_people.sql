@@ -2,10 +2,10 @@
 
 create table customers as
 with first_lead as (
-    select person, min(occurred_at) as first_lead_at from leads join placed using (record) where not is_test group by person
+    select person, min(occurred_at) as first_lead_at from leads join placed using (record) where not placed.is_test group by person
 ),
 first_booking as (
-    select person, min(occurred_at) as first_booked_at from bookings join placed using (record) where not is_test group by person
+    select person, min(occurred_at) as first_booked_at from bookings join placed using (record) where not placed.is_test group by person
 ),
 first_payment as (
     select person, min(succeeded_at) as first_paid_at from paid where counts group by person

@@ -22,23 +22,18 @@ HomeFolder = Annotated[Path | None, Parameter(name="--home", help="Where everyth
 @app.command
 def demo(
     *,
-    people: int = 2_000,
-    seed: int = 7,
-    as_of: str | None = None,
+    people: Annotated[int, Parameter(help="How many people the business has met.")] = 2_000,
+    seed: Annotated[
+        int, Parameter(help="Which business: the same seed and as_of give the same findings, byte for byte.")
+    ] = 7,
+    as_of: Annotated[
+        str | None,
+        Parameter(help="The instant of the run, ISO 8601 (default: six this morning, where the business is)."),
+    ] = None,
     settings: SettingsFile = None,
     home: HomeFolder = None,
 ) -> int:
-    """Run the whole job against a fictional business served on loopback: no keys, no network.
-
-    Parameters
-    ----------
-    people
-        How many people the business has met.
-    seed
-        Which business: the same seed and as_of give the same findings, byte for byte.
-    as_of
-        The instant of the run, ISO 8601 (default: six o'clock this morning, where the business is).
-    """
+    """Run the whole job against a fictional business served on loopback: no keys, no network."""
     from journey_pipeline.cli.daily import run_demo  # noqa: PLC0415  each command imports what it needs
 
     return run_demo(people=people, seed=seed, as_of=as_of, settings=settings, home=home)
@@ -47,7 +42,13 @@ def demo(
 @app.command
 def run(
     *,
-    as_of: str | None = None,
+    as_of: Annotated[
+        str | None,
+        Parameter(
+            help="Judge a past instant from what had been loaded by then, ISO 8601; nothing is ingested. Where nothing "
+            "was ever loaded, files are read as if that were now."
+        ),
+    ] = None,
     only: Annotated[list[str] | None, Parameter(help="Ingest only this platform (may be repeated).")] = None,
     settings: SettingsFile = None,
     home: HomeFolder = None,
@@ -55,12 +56,6 @@ def run(
     """Run the daily job once: ingest, resolve, build, check, publish, report.
 
     Exit code 0; 1 where a critical finding is open; 2 where the job itself failed.
-
-    Parameters
-    ----------
-    as_of
-        Judge a past instant from what had been loaded by then, ISO 8601; nothing is ingested. Where nothing was ever
-        loaded, files are read as if that were now.
     """
     from journey_pipeline.cli.daily import run_daily  # noqa: PLC0415
 
@@ -70,8 +65,8 @@ def run(
 @app.command
 def findings(
     *,
-    owner: str | None = None,
-    invariant: str | None = None,
+    owner: Annotated[str | None, Parameter(help="Only what this team owns.")] = None,
+    invariant: Annotated[str | None, Parameter(help="Only what breaks this rule.")] = None,
     everything: Annotated[bool, Parameter(name="--all", help="Resolved and waived ones too.")] = False,
     format: Format = "table",  # noqa: A002  the contract names it
     settings: SettingsFile = None,
@@ -87,19 +82,13 @@ def findings(
 
 @app.command
 def explain(
-    who: str,
+    who: Annotated[str, Parameter(help="An e-mail address, a phone number, `platform:id`, or a person_id.")],
     *,
-    format: Format = "table",  # noqa: A002
+    format: Annotated[Format, Parameter(help="`csv` gives the time line alone.")] = "table",  # noqa: A002
     settings: SettingsFile = None,
     home: HomeFolder = None,
 ) -> int:
-    """Show one buyer's whole path: every system on one time line, what is broken, what to do.
-
-    Parameters
-    ----------
-    who
-        An e-mail address, a phone number, `platform:id`, or a person_id.
-    """
+    """Show one buyer's whole path: every system on one time line, what is broken, what to do."""
     from journey_pipeline.cli.explain import explain_person  # noqa: PLC0415
 
     return explain_person(who, shape=format, settings=settings, home=home)
@@ -124,7 +113,7 @@ def accept(source: str, *, settings: SettingsFile = None, home: HomeFolder = Non
 @app.command
 def ui(
     *,
-    port: int = 3000,
+    port: Annotated[int, Parameter(help="Where on 127.0.0.1.")] = 3000,
     demo: Annotated[bool, Parameter(help="The demo's home; its platforms are served while the UI runs.")] = False,
     settings: SettingsFile = None,
     home: HomeFolder = None,

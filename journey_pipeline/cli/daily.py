@@ -2,10 +2,10 @@
 
 import contextlib
 import fcntl
+import json
 import logging
 import os
 import shutil
-import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +13,13 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from journey_pipeline.cli.screen import console
 from journey_pipeline.errors import JourneyError
 from journey_pipeline.model import Settings
 from journey_pipeline.orchestration.home import Home
 from journey_pipeline.orchestration.steps import Day, built_tables
 from journey_pipeline.report import summary
 from journey_pipeline.settings import load, places
-
-console = Console(highlight=False, width=100 if not sys.stdout.isatty() else None)
 
 
 def run_daily(*, as_of: str | None, only: Sequence[str], settings: Path | None, home: Path | None) -> int:
@@ -87,6 +84,8 @@ def demo_business(
     place.truth.mkdir(exist_ok=True)
     for name, frame in world.truth.items():
         frame.write_parquet(place.truth / f"{name}.parquet")
+    told = {"people": people, "seed": seed, "as_of": at.isoformat()}
+    (place.root / "demo.json").write_text(json.dumps(told), encoding="utf-8")  # `journey ui --demo` serves the same
     took = (datetime.now(UTC) - started).total_seconds()
     console.print(
         f"  A business of {people:,} people, as of {at.astimezone(zone):%A %d %B %Y %H:%M %Z} [dim]{took:.1f} s[/]"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 from rich.console import Group, RenderableType
@@ -52,6 +52,14 @@ _ENTITLED = {
 }  # fmt: skip
 
 
+class _Line(NamedTuple):
+    at: datetime
+    what: Text
+    offer_id: str | None
+    record: Text = Text()
+    amount: str = ""
+
+
 def explain_person(who: str, *, shape: Format, settings: Path | None, home: Path | None) -> int:
     with opened(settings, home) as warehouse:
         person_id = person(warehouse, who)
@@ -73,18 +81,20 @@ def _print(parts: Mapping[str, pl.DataFrame], warehouse: Warehouse) -> None:
     sections: dict[str, RenderableType | None] = {
         "Tied together by": _keys(parts["keys"]),
         "Journeys": _journeys(parts["journeys"], warehouse),
-        f"Time line, {getattr(warehouse.zone, 'key', 'UTC')}": _time_line(parts["events"], parts["findings"], warehouse),
+        f"Time line, {getattr(warehouse.zone, 'key', 'UTC')}": _time_line(
+            parts["events"], parts["findings"], warehouse
+        ),
         "What is broken": _findings(parts["findings"], warehouse),
     }
     for title, content in sections.items():
         console.print(Padding(Text(title, "bold"), (1, 0, 0, 0)))
-        console.print(content or Text("  nothing known", "dim"))
+        console.print(Padding(content or Text("nothing", "dim"), (0, 0, 0, 2)))
 
 
 def _who(said: Mapping[str, Any], warehouse: Warehouse) -> Text:
     named = [said["name"], said["email"], said["phone"]]
     text = Text(" · ".join(filter(None, named)) or "No name, no address", style="bold")
-    first, last = (f"{at.day} {at:%b %Y}" for at in (_local(said[f"{w}_seen_at"], warehouse) for w in ("first", "last")))
+    first, last = _day(said["first_seen_at"], warehouse), _day(said["last_seen_at"], warehouse)
     known = f"\n{said['person_id']}, {said['lifecycle']}, {words.count(said['record_count'], 'record')}"
     text.append(f"{known}, {first} to {last}", "not bold")
     text.append(f"\nThat all of it is one person: {said['identity_confidence']:.0%} sure", "not bold")
@@ -111,7 +121,7 @@ def _journeys(journeys: pl.DataFrame, warehouse: Warehouse) -> Table | None:
     if journeys.is_empty():
         return None
     offers = {offer.id: offer.name for offer in warehouse.settings.offers} if warehouse.settings else {}
-    table = _table("Offer", "Stage", "Next step", "Paid", "Kept", "Owed", "Access")
+    table = _table("Offer", "Stage", "Next step", "Paid", "Kept", "Entitled", "Access")
     for row in journeys.iter_rows(named=True):
         table.add_row(
             offers.get(row["offer_id"], row["offer_id"]) or Text("none yet", "dim"),
@@ -143,17 +153,17 @@ def _access(row: Mapping[str, Any], warehouse: Warehouse) -> str:
 
 def _time_line(events: pl.DataFrame, findings: pl.DataFrame, warehouse: Warehouse) -> Table | None:
     happened = [
-        (
+        _Line(
             row["occurred_at"],
             Text(_EVENTS.get(row["event"], words.plain(row["event"]))),
-            row["offer_id"] or "",
+            row["offer_id"],
             _record(row),
             _amount(row["amount_minor"], row["currency"]),
         )
         for row in events.iter_rows(named=True)
     ]
     broke = [
-        (row["broken_since_at"], Text(f"✗ {row['invariant']}", look.STYLES[row["severity"]]), row["offer_id"] or "", "", "")
+        _Line(row["broken_since_at"], Text(f"✗ {row['invariant']}", look.STYLES[row["severity"]]), row["offer_id"])
         for row in findings.iter_rows(named=True)
         if row["broken_since_at"] and row["status"] not in look.OVER
     ]
@@ -161,8 +171,9 @@ def _time_line(events: pl.DataFrame, findings: pl.DataFrame, warehouse: Warehous
         return None
     table = _table("When", "What", "Offer", "Record", "Amount")
     table.columns[-1].justify = "right"
-    for at, *cells in sorted([*happened, *broke], key=lambda line: line[0]):
-        table.add_row(f"{_local(at, warehouse):%Y-%m-%d %H:%M}", *cells)
+    for line in sorted([*happened, *broke], key=lambda line: line.at):
+        at = f"{line.at.astimezone(warehouse.zone):%Y-%m-%d %H:%M}"
+        table.add_row(at, line.what, line.offer_id, line.record, line.amount)
     return table
 
 
@@ -178,17 +189,17 @@ def _findings(findings: pl.DataFrame, warehouse: Warehouse) -> Group | None:
     items: list[RenderableType] = []
     for row in findings.iter_rows(named=True):
         items += [
-            Padding(look.headline(row, row["offer_id"] or "", warehouse, widest), (0, 0, 0, 2)),
-            Padding(Text(row["evidence"] or ""), (0, 0, 0, 12)),
-            Padding(look.todo(row), (0, 0, 1, 12)),
+            look.headline(row, row["offer_id"] or "", warehouse, widest),
+            Padding(Text(row["evidence"] or ""), (0, 0, 0, 10)),
+            Padding(look.todo(row), (0, 0, 1, 10)),
         ]
     return Group(*items)
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for i, column in enumerate(columns):
-        table.add_column(Text(("  " if i == 0 else "") + column), overflow="fold")
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == "When")
     return table
 
 
@@ -196,10 +207,6 @@ def _amount(minor: int | None, currency: str | None) -> str:
     return words.money(minor, currency) if minor and currency else ""
 
 
-def _local(at: datetime, warehouse: Warehouse) -> datetime:
-    return at.astimezone(warehouse.zone)
-
-
 def _day(at: datetime, warehouse: Warehouse) -> str:
-    local = _local(at, warehouse)
+    local = at.astimezone(warehouse.zone)
     return f"{local.day} {local:%b %Y}"

@@ -163,7 +163,9 @@ def todo(finding: Mapping[str, Any]) -> Text:
 def _footer(findings: pl.DataFrame, warehouse: Warehouse) -> Text:
     grave = findings.filter(pl.col("severity") == "critical").height
     said = Text(style="dim")
-    said.append(f"{words.count(findings.height, 'finding')}, {grave} of them critical{_as_of(warehouse)}.", "bold not dim")
+    said.append(
+        f"{words.count(findings.height, 'finding')}, {grave} of them critical{_as_of(warehouse)}.", "bold not dim"
+    )
     if amounts := at_risk(findings, warehouse.currency):
         said.append(f"\n{amounts}.", "not dim")
         said.append("\nA payment that several findings stand on counts once: owners may add up to more than the whole.")

@@ -1,6 +1,4 @@
-"""Who is meant: the person behind an address, a phone number, a `platform:id` or a person_id. What is said of them
-is look's.
-"""
+"""Who is meant by an address, a phone number, a `platform:id` or a person_id. What is said of them is explain's."""
 
 import re
 
@@ -27,12 +25,15 @@ select person_id from path join journey.people using (person_id) order by step d
 # A key that several names share ties the records of each name apart: `phone:+1…|ann lee`.
 _BY_KEY = """
 select distinct person_id from journey.person_keys
-where (key = $key or starts_with(key, $key || '|')) and person_id is not null
+where (key = $key or starts_with(key, $key || '|')) order by person_id
 """
 _BY_RECORD = """
 select person_id from journey.person_keys where platform = $platform and record_id = $record_id
 union select person_id from journey.journey_events where platform = $platform and record_id = $record_id
+order by person_id
 """
+# An address that ties nobody may still be one by which people are known.
+_BY_ADDRESS = "select person_id from journey.people where lower(email) = lower($who) order by person_id"
 _DEMOTED = "select reason from journey.demoted_keys where key = $key"
 
 
@@ -44,17 +45,20 @@ def person(warehouse: Warehouse, who: str) -> str:
     """
     who = who.strip()
     keys = _keys(who, warehouse)
-    found = warehouse.ask(_BY_ID, who=who)["person_id"].to_list() or warehouse.ask(_MERGED, who=who)["person_id"].to_list()
-    for key in () if found else keys:
-        found += warehouse.ask(_BY_KEY, key=key)["person_id"].to_list()
     platform, _, record_id = who.partition(":")
-    if not found and record_id:
-        records = warehouse.ask(_BY_RECORD, platform=platform, record_id=record_id)
-        found = records["person_id"].drop_nulls().to_list()
-    if len(people := sorted(set(found))) == 1:
+    asked = [
+        (_BY_ID, {"who": who}),
+        (_MERGED, {"who": who}),
+        *((_BY_KEY, {"key": key}) for key in keys),
+        (_BY_RECORD, {"platform": platform, "record_id": record_id}),
+        (_BY_ADDRESS, {"who": who}),
+    ]
+    answers = (warehouse.ask(query, **values)["person_id"].drop_nulls().to_list() for query, values in asked)
+    people: list[str] = next(filter(None, answers), [])
+    if len(people) == 1:
         return people[0]
     shared = [reason for key in keys for reason in warehouse.ask(_DEMOTED, key=key)["reason"]]
-    raise JourneyError(_nobody(who, keys, shared) if not people else _several(who, people, shared))
+    raise JourneyError(_several(who, people, shared) if people else _nobody(who, keys, shared))
 
 
 def _keys(who: str, warehouse: Warehouse) -> list[str]:
@@ -63,7 +67,11 @@ def _keys(who: str, warehouse: Warehouse) -> list[str]:
     address = pl.select(normalise.canonical(normalise.email(pl.lit(who)))).item()
     looks_dialled = re.fullmatch(r"\+?[\d\s().-]{6,}", who)
     number = normalise.phones(pl.Series([who]), country).item() if looks_dialled else None
-    spelled = [f"email:{address}" if address else None, f"phone:{number}" if number else None, who if ":" in who else None]
+    spelled = [
+        f"email:{address}" if address else None,
+        f"phone:{number}" if number else None,
+        who if ":" in who else None,
+    ]
     return [key for key in spelled if key]
 
 

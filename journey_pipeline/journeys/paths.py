@@ -299,8 +299,12 @@ def _expected_platform(granting: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _namesakes(odd: pl.LazyFrame, kinds: Mapping[str, pl.LazyFrame], items: pl.LazyFrame) -> pl.LazyFrame:
-    """other_person_access_ref: open access to the offer by somebody else of the same name."""
-    name = normalise.name(pl.col("name")).alias("_name")
+    """other_person_access_ref: open access to the offer by somebody else of the same full name.
+
+    One word is not enough: in an export that often leaves a name's other half out, every Kelly is the next one's.
+    """
+    words = normalise.name(pl.col("name"))
+    name = pl.when(words.str.contains(" ")).then(words).alias("_name")
     said = pl.concat([kinds[k].select("person", name) for k in ("payments", "contacts", "leads")]).drop_nulls()
     theirs = items.filter("is_open").select("offer", pl.col("person").alias("_who"), name, "ref").drop_nulls()
     return (

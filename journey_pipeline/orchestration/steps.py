@@ -237,7 +237,7 @@ def check(day: Day) -> "Report":
 
 
 def failed_expectations(day: Day) -> list[dict[str, Any]]:
-    """What `check` found wrong: table, suite, kind, name, description, is_blocking, unexpected …"""
+    """What `check` found wrong: table, suite, kind, name, description, is_blocking, unexpected and the like."""
     every = pl.read_parquet(day.home.tables.parts("checks", "expectations"))
     return every.filter(~pl.col("is_success")).to_dicts()
 

@@ -50,9 +50,7 @@ def _fake(platform: str) -> Any:
 
 def application(world: World, platforms: tuple[str, ...] = PLATFORMS) -> Starlette:
     """All fakes of a world under one roof: `/stripe/…`, `/hubspot/…`."""
-    mounts = []
-    for platform in platforms:
-        mounts.append(Mount(f"/{platform}", app=_Troubled(_fake(platform).app(world), world, platform)))
+    mounts = [Mount(f"/{p}", app=_Troubled(_fake(p).app(world), world, p)) for p in platforms]
     return Starlette(routes=mounts, exception_handlers={404: _nowhere})
 
 

@@ -136,7 +136,7 @@ def test_judging_a_past_day_again_gives_its_verdicts_again(sandbox: Sandbox, tmp
     assert tables(home)[day] == before[day]
 
 
-@pytest.mark.parametrize("write", [1, 17, 20, 25, 40, 43, 52, 55])
+@pytest.mark.parametrize("write", [1, 17, 20, 25, 40, 43, 50, 52])
 def test_killed_at_any_write_and_run_again(sandbox: Sandbox, tmp_path: Path, write: int) -> None:
     """The process dies in the middle of writing its n-th table; the next run ends as if it had not."""
     home = sandbox.copy(tmp_path / "killed")
@@ -182,15 +182,16 @@ def baseline(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path
     return home
 
 
-@pytest.mark.parametrize("platform", ["stripe", "hubspot", "teachable", "mailchimp", "zendesk", "typeform"])
-@pytest.mark.parametrize("kind", ["down", "unauthorised", "cut off"])
-def test_a_platform_in_trouble_opens_and_closes_nothing(
-    sandbox: Sandbox,
-    baseline: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    platform: str,
-    kind: str,  # noqa: PLR0917  fixtures
+@pytest.mark.parametrize(
+    ("platform", "kind"),
+    [
+        *((platform, "down") for platform in server.PLATFORMS),
+        *((platform, "cut off") for platform in server.PLATFORMS),
+        ("stripe", "unauthorised"),
+    ],
+)
+def test_a_platform_in_trouble_opens_and_closes_nothing(  # noqa: PLR0917  fixtures
+    sandbox: Sandbox, baseline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, kind: str
 ) -> None:
     monkeypatch.setattr(http, "BACKOFF_S", 0.001)
     home = sandbox.copy(tmp_path / "trouble")
@@ -203,7 +204,7 @@ def test_a_platform_in_trouble_opens_and_closes_nothing(
     assert {name.split(".")[0] for name in failed} == {platform}
     build(sandbox.day(home, TOMORROW))
     before, after, usual = open_ones(sandbox.home), open_ones(home), open_ones(baseline)
-    said_so = {("source_is_fresh", f"source:{name}") for name in failed}
+    said_so = {("source_is_fresh", "source:" + name.replace(".", ":")) for name in failed}
     assert said_so <= after
     assert after - before - said_so <= usual, "a dead source opened findings"
     assert before & usual <= after, "a dead source closed findings"
@@ -260,4 +261,4 @@ def test_a_fault_that_is_mended_resolves_its_finding(sandbox: Sandbox, tmp_path:
     build(sandbox.day(home, TOMORROW))
     mended = findings(home).filter(pl.col("subject").is_in(lost))
     assert mended["status"].unique().to_list() == ["resolved"]
-    assert mended["resolution"].unique().to_list() == ["excused: other_property"]
+    assert mended["resolution"].unique().to_list() == ["excused:other_property"]
