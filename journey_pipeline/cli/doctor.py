@@ -54,13 +54,16 @@ def examine(*, settings: Path | None, home: Path | None) -> int:
     day = Day(found, where.settings.parent, Home(where.home, where.raw_url), datetime.now(UTC).replace(microsecond=0))
     offers = words.count(len(found.offers), "offer")
     read = f"{where.settings} is valid: {words.count(len(day.sources), 'platform')}, {offers}"
-    is_wrong = _print("Settings", [Answer("right", read)])
-    for source, answers in _platforms(day):
-        title = source.platform.title or source.name
-        is_wrong |= _print(title if title == source.name else f"{source.name} ({title})", answers)
+    answers = _print("Settings", [Answer("right", read)])
+    for source, replies in _platforms(day):
+        answers += _print(source.name, replies)
     for title, ask in {"Mapping": _mapping, "Rules": _rules, "Freshness": _freshness}.items():
-        is_wrong |= _print(title, ask(day))
-    return 2 if is_wrong else 0
+        answers += _print(title, ask(day))
+    marks = [answer.mark for answer in answers]
+    wrong, notes = words.count(marks.count("wrong"), "thing"), words.count(marks.count("note"), "thing")
+    verdict = f"{wrong} to mend" if "wrong" in marks else "All right"
+    console.print(Text(f"{verdict}{f', {notes} worth a look' if 'note' in marks else ''}.", "bold"))
+    return 2 if "wrong" in marks else 0
 
 
 def accept_drop(source: str, *, settings: Path | None, home: Path | None) -> int:
@@ -87,15 +90,15 @@ def accept_drop(source: str, *, settings: Path | None, home: Path | None) -> int
     return 0
 
 
-def _print(title: str, answers: Iterable[Answer]) -> bool:
-    """Show the answers under their title; gives whether one is wrong."""
+def _print(title: str, answers: Iterable[Answer]) -> list[Answer]:
+    """Show the answers under their title, and give them back."""
+    console.print(Text(title, "bold"))
     grid = Table.grid(padding=(0, 1))
     shown = list(answers)
     for answer in shown:
-        grid.add_row(" ", _MARKS[answer.mark], answer.said)
-    console.print(Text(title, "bold"))
+        grid.add_row(" ", _MARKS[answer.mark], Text(answer.said))
     console.print(grid)
-    return any(answer.mark == "wrong" for answer in shown)
+    return shown
 
 
 def _platforms(day: Day) -> Iterator[tuple[Source, list[Answer]]]:
@@ -191,9 +194,8 @@ def _mapping(day: Day) -> Iterator[Answer]:
     lost = [f"{offer}: {part} {ref} was never seen" for offer, part, ref, seen in named if ref not in seen]
     yield from (Answer("note", f"{line}; correct it, unless it is new") for line in lost)
     if len(lost) < len(named):
-        count = len(named) - len(lost)
-        is_all = "all " if not lost else ""
-        yield Answer("right", f"{is_all}{words.count(count, 'reference')} of {words.count(len(offers), 'offer')} known")
+        count, of = len(named) - len(lost), words.count(len(offers), "offer")
+        yield Answer("right", f"{count} of {words.count(len(named), 'reference')} in {of} were seen")
     listed = {ref for offer in offers for ref in (*offer.bought_as, *offer.grants)} | set(day.settings.ignore_products)
     for ref, is_in_use in products.iter_rows():
         if is_in_use and ref not in listed:

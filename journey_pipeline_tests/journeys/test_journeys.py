@@ -146,6 +146,22 @@ def test_lost_and_missing_access() -> None:
     assert (half["grants_expected"], half["grants_open"], half["grant_missing_at"]) == (2, 1, at("d-2"))
 
 
+@pytest.mark.parametrize(
+    ("payer", "user", "ref"),
+    [
+        ("Jacob Patel", "Patel, Jacob", "teachable:en_1"),
+        ("Kelly", "Kelly", None),  # half a name is anybody's
+        ("K. Young", "Young", None),
+    ],
+)
+def test_a_namesake_has_both_names(payer: str, user: str, ref: str | None) -> None:
+    row = one(walk(
+        payments=[{"who": "jacob.patel27", "name": payer}],
+        access=[{"id": "en_1", "who": "jacob383", "name": user}],
+    )["buyer_journeys"], is_paying=True)  # fmt: skip
+    assert row["other_person_access_ref"] == ref
+
+
 def test_a_cohort_is_due_when_it_opens() -> None:
     later = (*OFFERS[:2], OFFERS[2].model_copy(update={"opens_on": date(2026, 5, 20)}))
     row = journey(
