@@ -63,7 +63,7 @@ def run_demo(*, people: int, seed: int, as_of: str | None, settings: Path | None
 
 def demo_home(home: Path | None) -> Home:
     where = places(os.environ, None, home)
-    return Home(home or where.home / "demo")
+    return Home(where.home if home else where.home / "demo")
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """`journey ui`: Dagster's web server and its daemon, which runs the schedules, as a child that ends with us."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,7 +8,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -47,7 +47,7 @@ def _refuse_taken(port: int) -> None:
             raise JourneyError(msg) from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def _business(place: Home) -> Iterator[tuple[Path, Mapping[str, str]]]:
     """Serve the business of the last demo on loopback: the settings that read it, and its keys."""
     from journey_pipeline.sandbox import business, server  # noqa: PLC0415  only the demo needs them
@@ -77,22 +77,25 @@ def _serve(port: int, place: Home, environment: Mapping[str, str]) -> int:
     prepare_dagster(place)
     root = place.root.resolve()
     command = [
-        sys.executable, "-m", "dagster", "dev", "-h", _HOST, "-p", str(port), "-m", _DEFINITIONS,
-        "--log-level", "warning",
+        sys.executable, "-W", "ignore:Function `dev_command` is superseded", "-m", "dagster", "dev",
+        "-h", _HOST, "-p", str(port), "-m", _DEFINITIONS, "--log-level", "warning",
     ]  # fmt: skip
     ours = {"JOURNEY_HOME": str(root), "DAGSTER_HOME": str(root / "dagster")}
+    console.print(f"The Dagster UI comes up in a moment: [bold]http://{_HOST}:{port}[/]  Ctrl-C ends it.")
     with _asked_to_end() as asked:
         # A session of its own: Ctrl-C reaches us alone, and Dagster is told once.
         child = subprocess.Popen(command, env={**os.environ, **environment, **ours}, start_new_session=True)  # noqa: S603
-        console.print(f"The Dagster UI comes up in a moment: [bold]http://{_HOST}:{port}[/]  Ctrl-C ends it.")
         try:
             code = child.wait()
         except KeyboardInterrupt:
-            code = _end(child)
+            child.send_signal(signal.SIGINT)
+            code = _ended(child)
+        finally:
+            _end_rest(child)
         return 0 if asked else code
 
 
-@contextmanager
+@contextlib.contextmanager
 def _asked_to_end() -> Iterator[list[int]]:
     """Ctrl-C and a polite kill both end us by KeyboardInterrupt; a second one while ending is not heard."""
     asked: list[int] = []
@@ -110,10 +113,15 @@ def _asked_to_end() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _end(child: "subprocess.Popen[bytes]") -> int:
-    child.send_signal(signal.SIGINT)
+def _ended(child: "subprocess.Popen[bytes]") -> int:
     try:
         return child.wait(_PATIENCE_S)
     except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
+        child.kill()
         return child.wait()
+
+
+def _end_rest(child: "subprocess.Popen[bytes]") -> None:
+    """Its code server would otherwise notice only after a while that nobody is there any more."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)

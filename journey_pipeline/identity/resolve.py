@@ -6,12 +6,14 @@ yesterday's assignment, to tell of merges and splits.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -21,11 +23,15 @@ from journey_pipeline.identity import normalise
 from journey_pipeline.model import Thresholds
 from journey_pipeline.registry import KINDS, NO_PERSON, TABLES, TEXT
 
+Numbers = npt.NDArray[np.int64]
+Shares = npt.NDArray[np.float64]
+
 PERSON_KINDS = tuple(kind for kind in KINDS if kind not in NO_PERSON)
 
 # How sure a tie is. `linked`: the platforms themselves say so; `exact`: the same address; `normalised`: the same
 # mailbox written otherwise, or the same phone under a compatible name.
 SURE, SAME_MAILBOX, SAME_PHONE = 1.0, 0.98, 0.95
+_HOW = pl.Enum(["exact", "normalised", "linked"])
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Identity:
     `records`: record, kind, platform, record_id, person (number; null: nobody can be told, an anonymous touch), kind by
     kind in the row order that was resolved. `people`:
     person (number), person_id, identity_confidence, email_count, phone_count, name_count, record_count. `ties`: record
-    by key in numbers; `person_keys()` spells them out. `demoted`: registry table.
+    (number), key, how, confidence; `person_keys()` spells them out. `demoted`: registry table.
     """
 
     people: pl.DataFrame
@@ -58,7 +64,7 @@ class Identity:
                 self.records.lazy().select("record", "kind", "platform", "record_id", "person"), on="record", how="left"
             )
             .join(self.people.lazy().select("person", "person_id"), on="person", how="left")
-            .with_columns(pl.col("kind").cast(TEXT), pl.col("platform").cast(TEXT))
+            .with_columns(pl.col("key", "how", "kind", "platform").cast(TEXT))
             .select(TABLES["person_keys"].columns)
             .sort("person_id", "key", "kind", "platform", "record_id")
         )
@@ -75,143 +81,193 @@ class Identity:
         )
 
 
+class _Ties(NamedTuple):
+    """Which record bears which key (`type:value`), once each.
+
+    `emails`: record, name, key (its mailbox), exact (the address as written), how. `phones`: record, name, key. `ids`:
+    record, key. The numbers of keys and addresses count up from 0 together: they are nodes of one graph.
+    """
+
+    emails: pl.DataFrame
+    phones: pl.DataFrame
+    ids: pl.DataFrame
+
+
 def resolve(kinds: Mapping[str, pl.DataFrame], *, country: str | None, thresholds: Thresholds) -> Identity:
     """Work out who is who among the records of all kinds (columns: `record_schema`)."""
     records = _index(kinds)
-    ties = _ties(records, country)
-    ties, demoted = _demote(ties, thresholds)
+    ties, demoted = _demote(_ties(records, country), thresholds)
     component, confidence = _components(records.height, ties)
-    records = records.with_columns(pl.Series("component", component))
-    ids = _ids(records)
-    people = _people(records, ties, ids, confidence)
-    records = records.join(people.select("component", "person"), on="component", how="left", maintain_order="left")
+    people = _people(records, ties, component, confidence)
+    nobody = people.height
+    person = np.full(confidence.size, nobody, np.uint32)
+    person[people["component"].to_numpy()] = people["person"].to_numpy()
+    told = records.select("record", "kind", "platform", "record_id", person=pl.lit(pl.Series(person[component])))
     return Identity(
         people.drop("component"),
-        records.select("record", "kind", "platform", "record_id", "person"),
-        ties.select("record", "key", "how", "confidence"),
+        told.with_columns(pl.when(pl.col("person") < nobody).then("person")),
+        _spelled(ties),
         demoted,
     )
 
 
 def _index(kinds: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """All records that can have a person, numbered, with what may tie them."""
-    order = pl.Enum(PERSON_KINDS)
+    """All records that can have a person, numbered, with what may tie them.
+
+    `teller`: the rank of its platform and kind. `is_nobody`: an anonymous touch.
+    """
+    told = {kind: frame for kind, frame in kinds.items() if kind in PERSON_KINDS}
+    platforms = pl.Enum(pl.concat([frame["platform"] for frame in told.values()]).unique().sort())
+    platform, rank = pl.col("platform").cast(platforms), {kind: n for n, kind in enumerate(sorted(PERSON_KINDS))}
     parts = [
         frame.select(
-            pl.lit(kind, order).alias("kind"), "platform", "record_id", "email", "phone", "name",
+            pl.lit(kind, pl.Enum(PERSON_KINDS)).alias("kind"), platform, "record_id", "email", "phone", "name",
             pl.concat_list("keys", spelled("{}:{}", "platform", "record_id"), "merged_into").list.drop_nulls()
             if kind == "contacts" else pl.col("keys"),
-            "first_loaded_at",
+            pl.col("first_loaded_at").to_physical(),
+            (platform.to_physical().cast(pl.Int64) * len(rank) + rank[kind]).alias("teller"),
+            (pl.lit(kind == "touchpoints") & pl.col("email").is_null() & pl.col("phone").is_null()
+             & (pl.col("keys").list.len() == 0)).alias("is_nobody"),
         )
-        for kind, frame in kinds.items() if kind in PERSON_KINDS
+        for kind, frame in told.items()
     ]  # fmt: skip
-    return pl.concat(parts).with_columns(pl.col("platform").cast(pl.Categorical)).with_row_index("record")
+    records = pl.concat(parts, rechunk=True).with_row_index("record")
+    return records.with_columns(_once(records["name"], _names))
 
 
-def _ties(records: pl.DataFrame, country: str | None) -> pl.DataFrame:
-    """record, key (`type:value`), exact (the address as written), how, confidence, name."""
-    name = normalise.name(pl.col("name")).alias("name")
+def _once(texts: pl.Series, work: Callable[[pl.Series], pl.DataFrame]) -> list[pl.Series]:
+    """The columns that `work` makes of texts, worked out once for each distinct one; null where there is no text."""
+    coded = texts.cast(pl.Categorical(_fresh()))
+    distinct = coded.unique().drop_nulls()
+    distinct = distinct.gather(distinct.to_physical().arg_sort())  # each stands where its number points
+    return [column.gather(coded.to_physical()) for column in work(distinct.cast(TEXT))]
+
+
+def _names(texts: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame({"name": texts}).select(normalise.name(pl.col("name")).cast(pl.Categorical(_fresh())))
+
+
+def _ties(records: pl.DataFrame, country: str | None) -> _Ties:
+    coded = pl.Categorical(_fresh())
     linked = (
         records.lazy()
         .filter(pl.col("keys").list.len() > 0)
-        .select("record", pl.col("keys").alias("key"), name)
+        .select("record", "name", pl.col("keys").alias("key"))
         .explode("key", empty_as_null=False)
-    )
-    addresses = pl.concat([
-        records.lazy().filter(pl.col("email").is_not_null()).select("record", pl.col("email").alias("raw"), name),
-        linked.filter(pl.col("key").str.starts_with("email:"))
-        .select("record", pl.col("key").str.strip_prefix("email:").alias("raw"), "name"),
-    ])  # fmt: skip
-    emails = (
-        addresses.select("record", normalise.email(pl.col("raw")).alias("exact"), "name")
-        .filter(pl.col("exact").is_not_null())
-        .with_columns(canonical=normalise.canonical(pl.col("exact")))
-        .select(
-            "record",
-            pl.concat_str(pl.lit("email:"), "canonical").alias("key"),
-            "exact",
-            pl.when(pl.col("exact") == pl.col("canonical"))
-            .then(pl.lit("exact"))
-            .otherwise(pl.lit("normalised"))
-            .alias("how"),
-            "name",
-        )
-    )
-    ids = linked.filter(~pl.col("key").str.contains("^(email|phone):")).select(
-        "record", "key", pl.lit(None, TEXT).alias("exact"), pl.lit("linked").alias("how"), "name"
-    )
-    numbers = pl.concat([
-        records.lazy().filter(pl.col("phone").is_not_null()).select("record", pl.col("phone").alias("raw"), name),
-        linked.filter(pl.col("key").str.starts_with("phone:"))
-        .select("record", pl.col("key").str.strip_prefix("phone:").alias("raw"), "name"),
-    ]).collect()  # fmt: skip
-    phones = (
-        numbers.lazy()
-        .with_columns(key=pl.lit("phone:") + normalise.phones(numbers["raw"], country))
-        .filter(pl.col("key").is_not_null())
-        .select("record", "key", pl.lit(None, TEXT).alias("exact"), pl.lit("normalised").alias("how"), "name")
-    )
-    return (
-        pl.concat([emails, ids, phones])
-        .with_columns(
-            confidence=pl.when(pl.col("key").str.starts_with("phone:"))
-            .then(SAME_PHONE)
-            .when(pl.col("how") == "normalised")
-            .then(SAME_MAILBOX)
-            .otherwise(SURE)
-        )
+        .with_columns(pl.col("key").cast(coded))
+        .unique(["record", "key"])
         .collect()
-        .unique(["record", "key"], keep="first", maintain_order=True)
+    )
+    # Asked of the column at once: an expression would ask the whole numbering again for each batch of rows.
+    is_email, is_phone = (linked["key"].cat.starts_with(f"{what}:") for what in ("email", "phone"))
+
+    def said(what: str, is_told: pl.Series, read: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
+        """The keys in the column `what`, and those that platforms say to be of its kind."""
+        own = records.filter(pl.col(what).is_not_null()).select("record", "name", text=what)
+        told = linked.filter(is_told).with_columns(text=pl.col("key").cast(TEXT).str.strip_prefix(f"{what}:"))
+        texts = pl.concat([own, told.select(own.columns)])
+        keys = texts.drop("text").with_columns(_once(texts["text"], read)).filter(pl.col("key").is_not_null())
+        # A column says one thing of a record; only a platform can repeat it.
+        return keys.unique(["record", "key"], keep="first", maintain_order=True) if told.height else keys
+
+    def emails(texts: pl.Series) -> pl.DataFrame:
+        exact, mailbox = pl.col("exact"), pl.col("mailbox")
+        read = pl.DataFrame({"exact": texts}).with_columns(normalise.email(exact))
+        return read.with_columns(mailbox=normalise.canonical(exact)).select(
+            pl.concat_str(pl.lit("email:"), mailbox).cast(coded).alias("key"),
+            pl.concat_str(pl.lit("exact:"), exact).cast(coded).alias("exact"),
+            pl.when(exact == mailbox).then(pl.lit("exact", _HOW)).otherwise(pl.lit("normalised", _HOW)).alias("how"),
+        )
+
+    def phones(texts: pl.Series) -> pl.DataFrame:
+        read = pl.DataFrame({"key": normalise.phones(texts, country)})
+        return read.select(pl.concat_str(pl.lit("phone:"), "key").cast(coded).alias("key"))
+
+    return _Ties(
+        said("email", is_email, emails),
+        said("phone", is_phone, phones),
+        linked.filter(~(is_email | is_phone)).select("record", "key"),
     )
 
 
-def _demote(ties: pl.DataFrame, thresholds: Thresholds) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _fresh() -> pl.Categories:
+    """A numbering of texts of its own, so that the numbers are dense."""
+    return pl.Categories.random()
+
+
+def _spelled(ties: _Ties) -> pl.DataFrame:
+    """record, key, how, confidence of all ties."""
+    is_same = pl.col("how") == "exact"
+    return pl.concat([
+        ties.emails.select("record", "key", "how", confidence=pl.when(is_same).then(SURE).otherwise(SAME_MAILBOX)),
+        ties.ids.select("record", "key", pl.lit("linked", _HOW).alias("how"), confidence=pl.lit(SURE)),
+        ties.phones.select("record", "key", pl.lit("normalised", _HOW).alias("how"), confidence=pl.lit(SAME_PHONE)),
+    ])  # fmt: skip
+
+
+def _demote(ties: _Ties, thresholds: Thresholds) -> tuple[_Ties, pl.DataFrame]:
     """Take away the ties of keys that too many people share, and make a shared phone tie only one name at a time.
 
     A phone of more than `people_per_phone` e-mails (an office) ties nobody; one with several names (a family) ties
     records of the same name. An address with more than `names_per_email` names, or of a role with more than one, ties
     nobody.
     """
-    is_email, is_phone = pl.col("key").str.starts_with("email:"), pl.col("key").str.starts_with("phone:")
-    mailbox = ties.lazy().filter(is_email).group_by("record").agg(pl.col("key").min().alias("mailbox"))
-    shared = (
-        ties.lazy().filter(is_email | is_phone)
-        .group_by("key").agg(
-            pl.col("name").drop_nulls().unique().sort().alias("names"),
-            pl.len().alias("record_count"),
-            pl.col("record").filter(is_phone).alias("records"),
-        )
-        .filter((pl.col("names").list.len() > 1) | (pl.col("record_count") > thresholds.people_per_phone))
-        .collect()
-    )  # fmt: skip
+    limit = thresholds.people_per_phone
+    spoken = _shared(ties.phones).filter(pl.col("is_crowded") | (pl.col("record_count") > limit))
+    bearers = ties.phones.lazy().join(spoken.lazy().select("key"), on="key", how="semi").select("key", "record")
     mailboxes = (
-        shared.lazy().filter(is_phone).select("key", "records").explode("records")
-        .join(mailbox, left_on="records", right_on="record", how="left")
-        .group_by("key").agg(pl.col("mailbox").drop_nulls().n_unique().alias("mailbox_count"))
-        .collect()
+        ties.emails.lazy().join(bearers, on="record", how="semi").group_by("record").agg(pl.col("key").min().alias("mailbox"))
+        .join(bearers, on="record", how="inner")
+        .group_by("key").agg(pl.col("mailbox").n_unique().alias("mailbox_count"))
     )  # fmt: skip
-    shared = shared.join(mailboxes, on="key", how="left").sort("key")
+    doubtful = pl.concat(
+        [
+            spoken.lazy().join(mailboxes, on="key", how="left").collect()
+            .filter(pl.col("is_crowded") | (pl.col("mailbox_count") > limit)),
+            _shared(ties.emails).filter("is_crowded"),
+        ],
+        how="diagonal",
+    )  # fmt: skip
+    every = pl.concat([ties.emails.select("key", "name"), ties.phones.select("key", "name")])
+    names = (
+        every.lazy().join(doubtful.lazy().select("key"), on="key", how="semi")
+        .group_by("key").agg(pl.col("name").drop_nulls().cast(TEXT).unique().sort().alias("names"))
+    )  # fmt: skip
+    shared = doubtful.lazy().join(names, on="key").with_columns(pl.col("key").cast(TEXT)).sort("key").collect()
     verdicts = [_verdict(row, thresholds) for row in shared.iter_rows(named=True)]
     demoted = pl.DataFrame(
         [(row["key"], people, row["record_count"], reason)
          for row, (people, reason, _groups) in zip(shared.iter_rows(named=True), verdicts, strict=True) if reason],
         schema=TABLES["demoted_keys"].schema, orient="row",
     )  # fmt: skip
+    if demoted.is_empty():
+        return ties, demoted
     by_name = pl.DataFrame(
-        [(row["key"], name, group)
+        [(row["key"], name, f"{row['key']}|{group}")
          for row, (_people, reason, groups) in zip(shared.iter_rows(named=True), verdicts, strict=True) if reason
          for name, group in groups.items()],
-        schema={"key": TEXT, "name": TEXT, "group": TEXT}, orient="row",
+        schema=dict.fromkeys(("key", "name", "group"), TEXT), orient="row",
     )  # fmt: skip
-    if demoted.is_empty():
-        return ties.drop("name"), demoted
-    kept = ties.join(demoted.select("key"), on="key", how="anti", maintain_order="left")
+    coded = ties.phones.schema["key"]
+    is_kept = ~pl.col("key").is_in(demoted["key"].cast(coded).implode())
     grouped = (
-        ties.join(by_name, on=["key", "name"], how="inner", maintain_order="left")
-        .with_columns(key=spelled("{}|{}", "key", "group"))
-        .drop("group")
+        ties.phones.filter(~is_kept)
+        .join(by_name.cast({"key": coded, "name": ties.phones.schema["name"]}), on=["key", "name"], how="inner")
+        .select("record", "name", pl.col("group").cast(coded).alias("key"))
     )
-    return pl.concat([kept, grouped]).drop("name"), demoted
+    phones = pl.concat([ties.phones.filter(is_kept), grouped])
+    return _Ties(ties.emails.filter(is_kept), phones, ties.ids), demoted
+
+
+def _shared(said: pl.DataFrame) -> pl.DataFrame:
+    """key, record_count, is_crowded: whether records of two names bear it."""
+    name = pl.col("name").to_physical()
+    return (
+        said.lazy()
+        .group_by("key")
+        .agg(pl.len().alias("record_count"), (name.min() != name.max()).alias("is_crowded"))
+        .collect()
+    )
 
 
 def _verdict(row: Mapping[str, object], thresholds: Thresholds) -> tuple[int, str | None, Mapping[str, str]]:
@@ -252,110 +308,95 @@ def _compatible(names: list[str]) -> dict[str, str]:
     return groups
 
 
-def _components(count: int, ties: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _components(count: int, ties: _Ties) -> tuple[Numbers, Shares]:
     """Component of each record, and per component the weakest tie without which it would fall apart.
 
     Built level by level, strongest ties first: what a level joins, it holds with its own confidence.
     """
-    spelled = pl.coalesce(pl.lit("exact:") + pl.col("exact"), "key")
-    nodes = pl.concat([ties.select(spelled.alias("node")), ties.select(pl.col("key").alias("node"))])["node"]
-    codes = nodes.cast(pl.Categorical).to_physical().to_numpy()
-    _, codes = np.unique(codes, return_inverse=True)
-    first, second = codes[: ties.height], codes[ties.height :]
-    total = count + (int(codes.max()) + 1 if codes.size else 0)
-    record = ties["record"].to_numpy().astype(np.int64)
-    confidence = ties["confidence"].to_numpy()
-    is_phone = confidence == SAME_PHONE
-    # A record holds to its address as written (sure); the address to its mailbox (normalised); a phone to its number.
-    mailbox_links = (
-        np.unique(np.stack([first, second], axis=1)[first != second], axis=0) if ties.height else np.empty((0, 2), int)
-    )
-    edges = {
-        SURE: (record[~is_phone], first[~is_phone] + count),
-        SAME_MAILBOX: (mailbox_links[:, 0] + count, mailbox_links[:, 1] + count),
-        SAME_PHONE: (record[is_phone], second[is_phone] + count),
+    levels = {
+        SURE: [(ties.emails, "exact"), (ties.ids, "key")],
+        SAME_MAILBOX: [(ties.emails, "key")],
+        SAME_PHONE: [(ties.phones, "key")],
     }
-    label: np.ndarray = np.arange(total)
-    held = np.ones(total)
-    for level, (one, other) in edges.items():
-        left, right = label[one], label[other]
-        size = int(label.max()) + 1 if total else 0
-        graph = coo_array((np.ones(left.size, np.int8), (left, right)), shape=(size, size))
-        _, joined = connected_components(graph, directed=False)
-        # A node that is only a key joins nothing by itself: what counts is how many record-bearing parts meet.
-        bears = np.zeros(size, bool)
-        bears[label[:count]] = True
-        parts = np.bincount(joined[bears], minlength=int(joined.max()) + 1 if size else 0)
-        weakest = np.ones(parts.size)
+    label: Numbers = np.arange(count)
+    held: Shares = np.ones(count)
+    for level, told in levels.items():
+        pairs = [_neighbours(label[_numbers(frame["record"])], _numbers(frame[node])) for frame, node in told]
+        one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        graph = coo_array((np.ones(one.size, np.int8), (one, other)), shape=(held.size, held.size))
+        total, joined = connected_components(graph, directed=False)
+        weakest: Shares = np.ones(total)
         np.minimum.at(weakest, joined, held)
-        held = np.where(parts > 1, np.minimum(weakest, level), weakest)
+        held = np.where(np.bincount(joined, minlength=total) > 1, np.minimum(weakest, level), weakest)
         label = joined[label]
-    return label[:count], held
+    return label, held
 
 
-def _ids(records: pl.DataFrame) -> pl.DataFrame:
-    """component, person_id: the hash of the component's anchor, the record loaded first (ties: the least name)."""
-    rank = pl.struct(pl.col("platform").cast(TEXT), pl.col("kind").cast(TEXT))
-    sources = (
-        records.select("platform", "kind").unique().with_columns(rank.alias("s")).sort("s").with_row_index("source")
-    )
-    left = (
-        records.lazy()
-        .select("component", "first_loaded_at", "platform", "kind", "record_id")
-        .filter(pl.col("first_loaded_at") == pl.col("first_loaded_at").min().over("component"))
-        .join(sources.lazy().select("platform", "kind", "source"), on=["platform", "kind"], how="left")
-        .filter(pl.col("source") == pl.col("source").min().over("component"))
-        .group_by("component")
-        .agg(pl.col("source").first(), pl.col("record_id").min())
-        .join(sources.lazy(), on="source", how="left")
-        .with_columns(anchor=spelled("{}|{}|{}", pl.col("platform").cast(TEXT), pl.col("kind").cast(TEXT), "record_id"))
-        .select("component", "anchor")
-        .sort("anchor")
-        .collect()
-    )
-    digests = [f"p_{hashlib.sha256(anchor.encode()).hexdigest()[:16]}" for anchor in left["anchor"]]
-    return left.select("component").with_columns(pl.Series("person_id", digests, TEXT))
+def _neighbours(label: Numbers, node: Numbers) -> tuple[Numbers, Numbers]:
+    """Pairs of labels that tie together all that meet at a node: each with the node's first."""
+    first = label[_first(node)][node]
+    is_other = label != first
+    return label[is_other], first[is_other]
 
 
-def _people(records: pl.DataFrame, ties: pl.DataFrame, ids: pl.DataFrame, confidence: np.ndarray) -> pl.DataFrame:
+def _first(node: Numbers) -> Numbers:
+    """Position of the first mention of each node, 0 for those that are not mentioned."""
+    found: Numbers = np.zeros(int(node.max(initial=-1)) + 1, np.int64)
+    found[node[::-1]] = np.arange(node.size - 1, -1, -1)
+    return found
+
+
+def _numbers(column: pl.Series) -> Numbers:
+    return column.to_physical().to_numpy().astype(np.int64)
+
+
+def _people(records: pl.DataFrame, ties: _Ties, component: Numbers, confidence: Shares) -> pl.DataFrame:
     """One row per component that somebody is behind, numbered in the order of person_id."""
-    component = records.lazy().select("record", "component")
-    counts = (
-        ties.lazy()
-        .filter(pl.col("how") != "linked")
-        .select("record", "key", is_email=pl.col("key").str.starts_with("email:"))
-        .join(component, on="record", how="left")
-        .group_by("component")
-        .agg(
-            pl.col("key").filter(pl.col("is_email")).n_unique().cast(pl.Int64).alias("email_count"),
-            pl.col("key").filter(~pl.col("is_email")).n_unique().cast(pl.Int64).alias("phone_count"),
-        )
-    )
-    names = (
-        records.lazy()
-        .filter(pl.col("name").is_not_null())
-        .group_by("component")
-        .agg(normalise.name(pl.col("name")).drop_nulls().n_unique().cast(pl.Int64).alias("name_count"))
-    )
-    sizes = records.lazy().group_by("component").agg(
-        pl.len().cast(pl.Int64).alias("record_count"),
-        ((pl.col("kind") == "touchpoints").all() & pl.col("email").is_null().all() & pl.col("phone").is_null().all()
-         & (pl.col("keys").list.len() == 0).all()).alias("is_anonymous"),
-    )  # fmt: skip
-    sure = pl.LazyFrame({"component": np.arange(confidence.size), "identity_confidence": confidence})
+    size = confidence.size
+    names = pl.LazyFrame({"component": component, "name": records["name"]}).drop_nulls().unique().collect()
+    counts = {
+        "record_count": np.bincount(component, minlength=size),
+        "email_count": _keys_of(ties.emails, component, size),
+        "phone_count": _keys_of(ties.phones, component, size),
+        "name_count": np.bincount(names["component"].to_numpy(), minlength=size),
+    }
+    found = pl.DataFrame({"component": np.arange(size), **counts, "identity_confidence": confidence})
     return (
-        ids.lazy()
-        .join(sizes, on="component", how="left")
-        .filter(~pl.col("is_anonymous"))
-        .join(counts, on="component", how="left")
-        .join(names, on="component", how="left")
-        .join(sure, on="component", how="left")
-        .with_columns(pl.col("email_count", "phone_count", "name_count").fill_null(0))
-        .drop("is_anonymous")
+        _ids(records, component)
+        .join(found, on="component", how="left", validate="1:1")
         .sort("person_id")
-        .collect()
         .with_row_index("person")
     )
+
+
+def _keys_of(said: pl.DataFrame, component: Numbers, size: int) -> Numbers:
+    """How many keys each component has; a key that ties is in one component only."""
+    node = _numbers(said["key"])
+    is_first = _first(node)[node] == np.arange(node.size)
+    found: Numbers = np.bincount(component[_numbers(said["record"])[is_first]], minlength=size)
+    return found
+
+
+def _ids(records: pl.DataFrame, component: Numbers) -> pl.DataFrame:
+    """component, person_id: the hash of the component's anchor, the record loaded first (ties: the least name)."""
+    anchor: Numbers = np.flatnonzero(~records["is_nobody"].to_numpy())
+    for column in ("first_loaded_at", "teller"):
+        value = _numbers(records[column])[anchor]
+        least = np.full(component.max(initial=-1) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(least, component[anchor], value)
+        anchor = anchor[value == least[component[anchor]]]
+    left = (
+        records.lazy()
+        .select(pl.col("platform", "kind", "record_id").gather(anchor), component=pl.lit(pl.Series(component[anchor])))
+        .group_by("component")
+        .agg(pl.col("record_id").min(), pl.col("platform", "kind").first())
+        .select(
+            "component", name=spelled("{}|{}|{}", pl.col("platform").cast(TEXT), pl.col("kind").cast(TEXT), "record_id")
+        )
+        .collect()
+    )
+    digests = [f"p_{hashlib.sha256(name.encode()).hexdigest()[:16]}" for name in left["name"]]
+    return left.select("component", pl.Series("person_id", digests, TEXT))
 
 
 def changes(before: pl.LazyFrame, now: pl.LazyFrame, keys: pl.LazyFrame, day: date) -> pl.DataFrame:

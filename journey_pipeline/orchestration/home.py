@@ -9,14 +9,14 @@ from journey_pipeline.lake import RawLog, Tables
 
 @dataclass(frozen=True)
 class Home:
-    """`raw_url`: where the raw log lies, if not under the home folder; any URL that fsspec knows."""
+    """`root` is absolute. `raw_url`: where the raw log lies, if not under the home folder; any URL that fsspec knows."""
 
     root: Path
     raw_url: str | None = None
 
     @cached_property
     def log(self) -> RawLog:
-        return RawLog(self.raw_url or str(self.root.resolve() / "lake" / "raw"), self.root.resolve() / "scratch")
+        return RawLog(self.raw_url or str(self.root / "lake" / "raw"), self.root / "scratch")
 
     @cached_property
     def tables(self) -> Tables:

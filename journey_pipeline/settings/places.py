@@ -15,7 +15,7 @@ class Places:
 def places(environ: Mapping[str, str], settings: Path | None = None, home: Path | None = None) -> Places:
     """`JOURNEY_SETTINGS`, `JOURNEY_HOME` and `JOURNEY_RAW_URL` (the raw log in a bucket) where no option says so."""
     return Places(
-        settings or Path(environ.get("JOURNEY_SETTINGS") or "journey.yaml"),
-        home or Path(environ.get("JOURNEY_HOME") or "journey_data"),
+        (settings or Path(environ.get("JOURNEY_SETTINGS") or "journey.yaml")).absolute(),
+        (home or Path(environ.get("JOURNEY_HOME") or "journey_data")).absolute(),
         environ.get("JOURNEY_RAW_URL") or None,
     )
