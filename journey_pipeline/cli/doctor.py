@@ -43,17 +43,17 @@ class Answer:
 def examine(*, settings: Path | None, home: Path | None) -> int:
     """Say what is right and what isn't; 2 where something is wrong."""
     where = places(os.environ, settings, home)
+    here = Path.cwd()
+    file = where.settings.relative_to(here) if where.settings.is_relative_to(here) else where.settings
     try:
         found = load(where.settings)
     except SettingsError as error:
         count = words.count(len(error.mistakes), "mistake")
-        _print(
-            "Settings", [Answer("wrong", f"{where.settings}: {count}"), *(Answer("wrong", m) for m in error.mistakes)]
-        )
+        _print("Settings", [Answer("wrong", f"{file}: {count}"), *(Answer("wrong", m) for m in error.mistakes)])
         return 2
     day = Day(found, where.settings.parent, Home(where.home, where.raw_url), datetime.now(UTC).replace(microsecond=0))
     offers = words.count(len(found.offers), "offer")
-    read = f"{where.settings} is valid: {words.count(len(day.sources), 'platform')}, {offers}"
+    read = f"{file} is valid: {words.count(len(day.sources), 'platform')}, {offers}"
     answers = _print("Settings", [Answer("right", read)])
     for source, replies in _platforms(day):
         answers += _print(source.name, replies)

@@ -121,9 +121,9 @@ def _index(kinds: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     platform, rank = pl.col("platform").cast(platforms), {kind: n for n, kind in enumerate(sorted(PERSON_KINDS))}
     parts = [
         frame.select(
-            pl.lit(kind, pl.Enum(PERSON_KINDS)).alias("kind"), platform, "record_id", "email", "phone", "name",
-            pl.concat_list("keys", spelled("{}:{}", "platform", "record_id"), "merged_into").list.drop_nulls()
-            if kind == "contacts" else pl.col("keys"),
+            pl.lit(kind, pl.Enum(PERSON_KINDS)).alias("kind"), platform, "record_id", "email", "phone", "name", "keys",
+            # A contact is a key itself: other records name it, and a merged one names the survivor.
+            *([spelled("{}:{}", "platform", "record_id").alias("own_key"), "merged_into"] if kind == "contacts" else []),
             pl.col("first_loaded_at").to_physical(),
             (platform.to_physical().cast(pl.Int64) * len(rank) + rank[kind]).alias("teller"),
             (pl.lit(kind == "touchpoints") & pl.col("email").is_null() & pl.col("phone").is_null()
@@ -131,7 +131,7 @@ def _index(kinds: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         )
         for kind, frame in told.items()
     ]  # fmt: skip
-    records = pl.concat(parts, rechunk=True).with_row_index("record")
+    records = pl.concat(parts, how="diagonal").with_row_index("record")
     return records.with_columns(_once(records["name"], _names))
 
 
@@ -149,15 +149,16 @@ def _names(texts: pl.Series) -> pl.DataFrame:
 
 def _ties(records: pl.DataFrame, country: str | None) -> _Ties:
     coded = pl.Categorical(_fresh())
+    every = records.lazy()
     linked = (
-        records.lazy()
-        .filter(pl.col("keys").list.len() > 0)
-        .select("record", "name", pl.col("keys").alias("key"))
-        .explode("key", empty_as_null=False)
+        pl.concat([
+            every.filter(pl.col("keys").list.len() > 0).select("record", "name", key="keys").explode("key"),
+            *(every.filter(pl.col(c).is_not_null()).select("record", "name", key=c) for c in ("own_key", "merged_into")),
+        ])
         .with_columns(pl.col("key").cast(coded))
         .unique(["record", "key"])
         .collect()
-    )
+    )  # fmt: skip
     # Asked of the column at once: an expression would ask the whole numbering again for each batch of rows.
     is_email, is_phone = (linked["key"].cat.starts_with(f"{what}:") for what in ("email", "phone"))
 
@@ -313,23 +314,30 @@ def _components(count: int, ties: _Ties) -> tuple[Numbers, Shares]:
 
     Built level by level, strongest ties first: what a level joins, it holds with its own confidence.
     """
-    levels = {
-        SURE: [(ties.emails, "exact"), (ties.ids, "key")],
-        SAME_MAILBOX: [(ties.emails, "key")],
-        SAME_PHONE: [(ties.phones, "key")],
-    }
-    label: Numbers = np.arange(count)
-    held: Shares = np.ones(count)
-    for level, told in levels.items():
-        pairs = [_neighbours(label[_numbers(frame["record"])], _numbers(frame[node])) for frame, node in told]
-        one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    levels = (
+        (SURE, ties.emails, "exact"), (SURE, ties.ids, "key"), (SAME_MAILBOX, ties.emails, "key"), (SAME_PHONE, ties.phones, "key"),
+    )  # fmt: skip
+    label = _gathered(count, _numbers(ties.emails["record"]), _numbers(ties.emails["exact"]))
+    held: Shares = np.ones(int(label.max(initial=-1)) + 1)
+    for level, frame, node in levels:
+        one, other = _neighbours(label[_numbers(frame["record"])], _numbers(frame[node]))
         graph = coo_array((np.ones(one.size, np.int8), (one, other)), shape=(held.size, held.size))
         total, joined = connected_components(graph, directed=False)
         weakest: Shares = np.ones(total)
         np.minimum.at(weakest, joined, held)
         held = np.where(np.bincount(joined, minlength=total) > 1, np.minimum(weakest, level), weakest)
-        label = joined[label]
+        label = joined[label].astype(np.int64)
     return label, held
+
+
+def _gathered(count: int, record: Numbers, node: Numbers) -> Numbers:
+    """A label for each record that it shares with the first record of its node: most of what the graph would find."""
+    every: Numbers = np.arange(count)
+    label = every.copy()
+    label[record] = record[_first(node)][node]
+    label = np.where(label[label] == label, label, every)  # whose first belongs elsewhere waits for the graph
+    numbered: Numbers = np.cumsum(label == every) - 1
+    return numbered[label]
 
 
 def _neighbours(label: Numbers, node: Numbers) -> tuple[Numbers, Numbers]:

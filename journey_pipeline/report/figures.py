@@ -183,14 +183,21 @@ def funnel(tables: Frames) -> list[Step]:
 
 
 def offers(tables: Frames) -> list[dict[str, Any]]:
-    """Of each offer that somebody paid for: how many paid, have access and use it, and how many went again."""
+    """Of each offer that somebody paid for: how many paid, have access and use it, and how many went.
+
+    `grants` and `tracked` tell whether access and use can be known of the offer at all.
+    """
     reached = {"paid": "paid_at", "access": "access_at", "using": "first_used_at", "refunded": "refunded_at",
                "churned": "churned_at"}  # fmt: skip
     return (
         frame(tables, "buyer_journeys")
         .filter(~pl.col("is_test").fill_null(value=False), pl.col("paid_at").is_not_null())
         .group_by("offer_id")
-        .agg(*(pl.col(column).is_not_null().sum().alias(name) for name, column in reached.items()))
+        .agg(
+            *(pl.col(column).is_not_null().sum().alias(name) for name, column in reached.items()),
+            grants=pl.col("grants_expected").max(),
+            tracked=pl.col("is_use_tracked").any(),
+        )
         .sort("paid", "offer_id", descending=[True, False], nulls_last=True)
         .collect()
         .to_dicts()

@@ -23,10 +23,11 @@ offers: [{id: bootcamp, name: Data Bootcamp, bought_as: ["stripe:price_1"], gran
 """
 
 
-def key(person: str, name: str, kind: str, record: str, how: str = "exact", confidence: float = 1.0) -> dict[str, Any]:
+def key(person: str, name: str, kind: str, record: str, *how: Any) -> dict[str, Any]:
     platform, record_id = record.split(":", 1)
+    word, confidence = how or ("exact", 1.0)
     return {
-        "person_id": person, "key": name, "kind": kind, "platform": platform, "record_id": record_id, "how": how,
+        "person_id": person, "key": name, "kind": kind, "platform": platform, "record_id": record_id, "how": word,
         "confidence": confidence,
     }  # fmt: skip
 
@@ -60,7 +61,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             key(ANN, "email:annlee@gmail.com", "payments", "stripe:ch_1"),
             key(ANN, "phone:+12125550100", "contacts", "hubspot:7", "normalised", 0.95),
             key(ANN, "phone:+12125550100", "leads", "typeform:tf_1", "normalised", 0.95),
-            key(ANN, "stripe:cus_1", "payments", "stripe:ch_1", "linked"),
+            key(ANN, "stripe:cus_1", "payments", "stripe:ch_1", "linked", 1.0),
             key(BEN, "phone:+12125550199|ben", "leads", "typeform:tf_2", "normalised", 0.95),
             key(CHO, "phone:+12125550199|cho", "leads", "typeform:tf_3", "normalised", 0.95),
             key(DAN, "email:dan@x.example", "leads", "typeform:tf_4"),
@@ -171,8 +172,8 @@ def test_who_is_meant(capsys: pytest.CaptureFixture[str], home: Path, who: str, 
         ("p_0000", "allowed: an e-mail address, a phone number with its +country code, platform:id, or a person_id."),
         ("", "allowed: an e-mail address"),
         ("+12125550142", "tells nobody apart: it is a phone of 9 e-mails, more than 4: ties nobody."),
-        ("+12125550199", f"is 2 people, as it is a phone of 2 names: ties only records of one name. Ask for one of "
-                         f"them: journey explain {BEN}. All: {BEN}, {CHO}"),
+        ("+12125550199", "is 2 people, as it is a phone of 2 names: ties only records of one name."),
+        ("+12125550199", f"Ask for one of them: journey explain {BEN}. All: {BEN}, {CHO}"),
         ("OFFICE@corp.example", f"is 2 people. Ask for one of them: journey explain {BEN}."),
     ],
 )  # fmt: skip

@@ -148,7 +148,7 @@ def _journeys(groups: list[tuple[int, int]]) -> Iterator[dict[str, Any]]:
             if "lead_at" in reached:
                 row["crm_at"] = at(3)
             if "paid_at" in reached:
-                row["offer_id"] = "bootcamp" if place % 4 else "club"
+                row |= {"offer_id": "bootcamp" if place % 4 else "club", "grants_expected": 1, "is_use_tracked": True}
             if "access_at" in reached and place < 30:
                 row["first_used_at"] = at(4)
             yield row
