@@ -24,6 +24,7 @@ _MEMORY = timedelta(days=90)
 _MIN_JUDGED = 5
 _MIN_DUE = 3
 _OUTAGE_SHARE = 0.9
+_BY_CHANCE = 0.01  # a crowd that the rate elsewhere explains is no outage: with a third broken anyway, three in a row are
 _WINDOWS = (timedelta(hours=1), timedelta(hours=24))
 
 
@@ -75,7 +76,9 @@ def _outages(judged: pl.DataFrame) -> pl.DataFrame:
     is_sparse = within(due, near) < _MIN_JUDGED
     due_count = np.where(is_sparse, within(due, far), within(due, near))
     broken_count = np.where(is_sparse, within(broken, far), within(broken, near))
-    is_outage = (due_count >= _MIN_DUE) & (broken_count >= _OUTAGE_SHARE * due_count)
+    elsewhere = (broken.size - broken_count) / np.maximum(due.size - due_count, 1)
+    is_odd = np.power(elsewhere, due_count) < _BY_CHANCE
+    is_outage = (due_count >= _MIN_DUE) & (broken_count >= _OUTAGE_SHARE * due_count) & is_odd
     return judged.filter("is_broken").select("row").with_columns(outage=pl.Series(is_outage))
 
 

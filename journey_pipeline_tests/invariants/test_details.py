@@ -99,6 +99,12 @@ def test_outage_looks_at_a_day_where_an_hour_has_fewer_than_five() -> None:
     assert set(two.values()) == {"never_arrived"}
 
 
+def test_a_crowd_that_the_rate_elsewhere_explains_is_no_outage() -> None:
+    crowd = [journey(who, access_due_at=instant("d-3") + i * 5 * HOUR) for i, who in enumerate("abc")]
+    apart = [journey(f"b{i}", access_due_at=instant(f"d-{10 + 3 * i}")) for i in range(9)]
+    assert "outage" not in causes("paid_implies_access", buyer_journeys=[*crowd, *apart, *holding(9)]).values()
+
+
 def test_an_outage_is_of_one_platform() -> None:
     rows = [
         journey(who, access_due_at=instant("d-3") + i * MINUTE, access_platform=platform)
