@@ -1,6 +1,6 @@
 """From the raw log to the records of each kind: newest readable version, what older versions tell, what was rejected."""
 
-import fnmatch
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -154,11 +154,12 @@ def _class_changed(classes: Mapping[str, str]) -> pl.Expr:
 
 
 def is_test_buyer(patterns: Sequence[str]) -> pl.Expr:
-    """Whether the record's e-mail matches one of `test_buyers` (shell patterns, case ignored)."""
+    """Whether the record's e-mail matches one of `test_buyers` (`*` and `?` as in a shell, case ignored)."""
     if not patterns:
         return pl.lit(value=False)
-    regex = "|".join(fnmatch.translate(p.lower()).replace("(?s:", "(?:").replace(r"\Z", "$") for p in patterns)
-    return pl.col("email").str.strip_chars().str.to_lowercase().str.contains(regex).fill_null(value=False)
+    wild = {"*": ".*", "?": "."}
+    regex = "|".join("".join(wild.get(c) or re.escape(c) for c in pattern.lower()) for pattern in patterns)
+    return pl.col("email").str.strip_chars().str.to_lowercase().str.contains(f"^({regex})$").fill_null(value=False)
 
 
 def _rejected(kind: str, versions: pl.DataFrame) -> pl.DataFrame:

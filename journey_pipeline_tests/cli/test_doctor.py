@@ -83,7 +83,7 @@ def test_a_shop_before_its_first_run(shop: Path, capsys: pytest.CaptureFixture[s
         "till",
         "✓ readable: sales (1 row), keys (2 rows)",
         "✓ payments: 1 record",
-        "! access: 1 record, 1 row can't be read: unknown status (1)",
+        "! access: 1 record, 1 row can't be read: unknown status 'maybe' (1)",
     ]
     mapping, rules = shown.index("Mapping"), shown.index("Rules")
     assert " ".join(shown[mapping + 1 : rules]) == (

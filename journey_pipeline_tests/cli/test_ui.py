@@ -1,8 +1,6 @@
 """`journey ui` as it is used: a process of its own, asked over HTTP, ended by Ctrl-C with all that it started."""
 
-import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +14,8 @@ from typing import Any
 import pytest
 import requests
 
+from journey_pipeline.cli.daily import demo_business
+from journey_pipeline.orchestration.home import Home
 from journey_pipeline.sandbox import business
 
 COMMAND = [sys.executable, "-m", "journey_pipeline.cli", "ui"]
@@ -64,10 +64,10 @@ class Served:
 
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The demo's UI; of the demo itself only what it leaves for this is there."""
+    """The UI of a demo whose business is made, but whose job never ran."""
     home = tmp_path_factory.mktemp("demo")
-    shutil.copyfile(Path(business.__file__).with_name("demo.yaml"), home / "journey.yaml")
-    (home / "demo.json").write_text(json.dumps({"people": 40, "seed": 7, "as_of": AS_OF.isoformat()}))
+    with demo_business(Home(home), people=40, seed=7, as_of=AS_OF.isoformat()):
+        pass
     port = free_port()
     environment = {k: v for k, v in os.environ.items() if k not in ("STRIPE_API_KEY", "DAGSTER_HOME")}
     with subprocess.Popen(
