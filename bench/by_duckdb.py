@@ -73,7 +73,9 @@ def tell(db: duckdb.DuckDBPyConnection, scope: Scope, records: Path) -> None:
     tables = {
         "offers": pl.DataFrame(offers, schema_overrides=schema),
         "items": scope.items,
-        "product_offer": pl.DataFrame(list(scope.offer_of_product.items()), schema=["product_ref", "offer"], orient="row"),
+        "product_offer": pl.DataFrame(
+            list(scope.offer_of_product.items()), schema=["product_ref", "offer"], orient="row"
+        ),
         "welcomes": pl.DataFrame(
             [(n, ref) for n, o in numbered for ref in o.welcome], schema=["offer", "template_ref"], orient="row"
         ),

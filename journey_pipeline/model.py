@@ -126,8 +126,9 @@ class Report(Strict):
 
 
 class Publish(Strict):
-    to: str = "duckdb"
-    pii: Literal["clear", "masked", "none"] = "clear"
+    to: Literal["duckdb"] = "duckdb"
+    pii: Literal["clear"] = "clear"
+    """Only what is built may be asked for: a masked warehouse that isn't masked would be worse than a refusal."""
 
 
 class Rule(Strict):

@@ -24,7 +24,9 @@ _MEMORY = timedelta(days=90)
 _MIN_JUDGED = 5
 _MIN_DUE = 3
 _OUTAGE_SHARE = 0.9
-_BY_CHANCE = 0.01  # a crowd that the rate elsewhere explains is no outage: with a third broken anyway, three in a row are
+_BY_CHANCE = (
+    0.01  # a crowd that the rate elsewhere explains is no outage: with a third broken anyway, three in a row are
+)
 _WINDOWS = (timedelta(hours=1), timedelta(hours=24))
 
 

@@ -45,7 +45,7 @@ def parse(text: str) -> Document:
             None, {"": 1}, (("", "holds characters that YAML does not allow; save it as plain UTF-8 text"),)
         )
     if root is None:
-        return Document(None, {}, (("", "the file is empty; journey init writes one"),))
+        return Document(None, {}, (("", "the file is empty; the README shows how to write one"),))
     lines: dict[str, int] = {}
     mistakes = []
     for steps, line in _places(root, ()):

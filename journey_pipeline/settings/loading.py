@@ -37,7 +37,7 @@ def load(path: Path) -> Settings:
     try:
         document = parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        fault = f"can't be read as text ({type(error).__name__}); journey init writes one, --settings names another"
+        fault = f"can't be read as text ({type(error).__name__}); the README shows how to write one, --settings names another"
         raise SettingsError(path.name, [fault]) from error
     found = list(document.mistakes)
     settings = None

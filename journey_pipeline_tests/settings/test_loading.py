@@ -41,7 +41,7 @@ invariants:                                 # the user's own, beside the catalog
     when: "lifetime_minor > 500000"
     then: "crm_owner is not null"
     owner: sales                            # also: claim, since, within, unless, needs, severity, at_risk, at_risk_kind, fix
-publish: {to: duckdb, pii: clear}           # or postgres, or any dlt destination; pii: clear | masked | none
+publish: {to: duckdb, pii: clear}           
 """
 
 # Line 3 is where each mistake below is put, unless it brings its own lines.
@@ -108,7 +108,7 @@ MISTAKES = {
     "no truth": (OFFER.replace("}\n", ", repeatable: maybe}\n"), "4: offers[0].repeatable: is 'maybe', must be true or false"),
     "no day": (OFFER.replace("}\n", ", opens_on: May}\n"), "4: offers[0].opens_on: is 'May', must be a day, like 2026-05-31"),
     "a word that is not in the list": ("publish: {pii: mask}\n",
-                                       "3: publish.pii: 'mask' is not known; did you mean masked? allowed: clear, masked, none"),
+                                       "3: publish.pii: 'mask' is not known; allowed: clear"),
     "a word inside a mapping": ("reports: {revenue: {claim: exat, metric: net}}\n",
                                 "3: reports.revenue.claim: 'exat' is not known; did you mean exact? allowed: claimed, exact, sampled"),
     "an id of other letters": ("offers:\n  - {id: My Offer, name: A}\n",
@@ -228,7 +228,7 @@ def test_all_mistakes_at_once_in_the_files_order(folder: Path) -> None:
         "journey.yaml: 6 mistakes, nothing was run\n"
         "  1: platforms.strip: no platform 'strip'; did you mean stripe? allowed: files, hubspot, mailchimp, stripe,"
         " teachable, typeform, zendesk; one of another name gives its type, like type: files\n"
-        "  2: publish.pii: 'some' is not known; allowed: clear, masked, none\n"
+        "  2: publish.pii: 'some' is not known; allowed: clear\n"
         "  2: publish: is given twice, on lines 2 and 4; keep one\n"
         "  3: business.currency: 'usd' is not a currency; allowed: three capital letters, like USD\n"
         "  6: offers[0].name: is missing; needed here: id, name\n"
@@ -243,7 +243,7 @@ def test_all_mistakes_at_once_in_the_files_order(folder: Path) -> None:
         ("a: b: c\n", "1: not YAML here: mapping values are not allowed here"),
         ("a: *b\n", "1: not YAML here: found undefined alias 'b'"),
         ("a: \x01\n", "1: holds characters that YAML does not allow; save it as plain UTF-8 text"),
-        ("# nothing\n", "1: the file is empty; journey init writes one"),
+        ("# nothing\n", "1: the file is empty; the README shows how to write one"),
         ("- a\n", "1: is a list, must be names with values, like {name: value}"),
     ],
 )
@@ -252,7 +252,9 @@ def test_a_file_that_is_no_yaml(folder: Path, text: str, sentence: str) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="can't be read as text \\(FileNotFoundError\\); journey init writes one"):
+    with pytest.raises(
+        SettingsError, match="can't be read as text \\(FileNotFoundError\\); the README shows how to write one"
+    ):
         load(tmp_path / "journey.yaml")
 
 
