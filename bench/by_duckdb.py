@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 
 from bench import business
+from bench.compare import JUDGED
 from bench.meter import Meter
 from journey_pipeline.journeys import Scope
 from journey_pipeline.registry import TEXT
@@ -18,7 +19,6 @@ from journey_pipeline.registry import TEXT
 _SQL = Path(__file__).parent / "sql"
 _THREADS = 2
 _LEVELS = (1, 2, 3)
-JUDGED = ("people", "buyer_journeys", "payments", "tickets", "products")
 
 
 def main(records: Path, verdicts: Path) -> None:

@@ -12,13 +12,17 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from bench import business
-from bench.compare import Difference, compare
+from bench.compare import JUDGED, Difference, compare
 from bench.meter import Cost
+from journey_pipeline.invariants import catalogue
 
 _PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _SIZES = (100_000, 1_000_000)
@@ -64,7 +68,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Measure records -> verdicts.")
     parser.add_argument("people", nargs="*", type=int, default=_SIZES, help="sizes of the business")
     runs = [measure(people) for people in parser.parse_args(arguments).people]
-    page = "\n".join([_intro(runs[0]), *(_section(run) for run in runs), _growth(runs), _machine()])
+    rules = sum(rule.core for rule in catalogue.load() if rule.on in JUDGED)
+    intro = _INTRO.format(seed=business.SEED, as_of=business.AS_OF, rules=rules)
+    page = "\n".join([intro, *(_section(run) for run in runs), _growth(runs), _machine()])
     _PAGE.write_text(page + "\n", encoding="utf-8")
     sys.stdout.write(page + "\n")
     return 1 if any(run.difference.different for run in runs) else 0
@@ -74,7 +80,7 @@ def measure(people: int) -> Run:
     with tempfile.TemporaryDirectory(prefix="journey_bench_") as folder:
         records, places = Path(folder) / "records", {way: Path(folder) / way for way in _WAYS}
         started = perf_counter()
-        (count,) = _child("business", str(people), str(records))
+        count = _child("make", str(people), str(records))
         _say(f"{people:,} people: {count:,} records made in {perf_counter() - started:.0f} s")
         costs = {}
         for way, place in places.items():
@@ -84,12 +90,16 @@ def measure(people: int) -> Run:
         return Run(people, count, costs, compare(places["by_polars"], places["by_duckdb"]))
 
 
-def _child(module: str, *arguments: str) -> list:
+def _child(module: str, *arguments: str) -> Any:
     told = subprocess.run(
         [sys.executable, "-m", f"bench.{module}", *arguments],
         env={**os.environ, "POLARS_MAX_THREADS": str(_THREADS)}, stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
     return json.loads(told.stdout)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _wall(costs: Sequence[Cost]) -> float:
@@ -117,3 +127,38 @@ def _section(run: Run) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _figures(cost: Cost) -> str:
+    return f"{cost.wall_s:.1f} | {cost.cpu_s:.1f} | {cost.peak_gb:.1f} GB"
+
+
+def _ratio(ours: Cost, theirs: Cost | None) -> str:
+    return f"{theirs.wall_s / ours.wall_s:.1f} ×" if theirs else ""
+
+
+def _growth(runs: Sequence[Run]) -> str:
+    """How the time grows beside the records: 1 is linear."""
+    lines = []
+    for less, more in pairwise(sorted(runs, key=lambda run: run.records)):
+        records = more.records / less.records
+        ours, theirs = (_wall(more.costs[way]) / _wall(less.costs[way]) / records for way in _WAYS)
+        lines.append(
+            f"From {less.people:,} to {more.people:,} people records grow {records:.1f}-fold; time per record grows "
+            f"{ours:.2f}-fold (SQL: {theirs:.2f}-fold).\n"
+        )
+    return "\n".join(lines)
+
+
+def _machine() -> str:
+    load = ", ".join(f"{n:.1f}" for n in os.getloadavg())
+    versions = ", ".join(f"{name} {version(name)}" for name in ("polars", "duckdb", "numpy", "scipy"))
+    return (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} CPUs ({_THREADS} threads each side), "
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {versions}. "
+        f"Load of the machine over the last 1, 5 and 15 minutes: {load}; above {_THREADS}, others were busy beside it."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -107,7 +107,9 @@ def _platforms(rule: Rule, kind: str, sources: SourceNeeds) -> pl.Expr:
 
 
 def _fact(rule: Rule, column: str) -> pl.Expr:
-    return pl.concat_str(pl.lit(f"{column} "), _value(rule, column))
+    """A column and its value; of our own rules in words (`access_lost_at` -> `access lost`), of a user's as written."""
+    words = column.removesuffix("_at").replace("_", " ") if rule.core else column
+    return pl.concat_str(pl.lit(f"{words} "), _value(rule, column))
 
 
 def _value(rule: Rule, column: str) -> pl.Expr:

@@ -335,7 +335,9 @@ def _stage(frame: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
     steps = {name: step for name, _, step in _STAGES} | {"refunded": "ask why", "churned": "ask why, offer a way back"}
     limits = _waits(frame)
     return ahead.join(limits.rename({"_stage": "stage"}), on="stage", how="left").with_columns(
-        next_step=pl.col("stage").replace_strict(steps, return_dtype=TEXT),
+        next_step=pl.when(pl.col("is_paying") & (pl.col("grants_open") < pl.col("grants_expected")))
+        .then(pl.lit("open the access they paid for"))
+        .otherwise(pl.col("stage").replace_strict(steps, return_dtype=TEXT)),
         is_stuck=(scope.now - pl.col("stage_since_at") > pl.col("_p90")).fill_null(value=False),
     )
 

@@ -43,7 +43,9 @@ def people(
         frame = frame.join(part, on="person", how="left", validate="1:1")
     frame = frame.with_columns(
         pl.col("crm_contact_count", "crm_platform_contact_count", "lifetime_minor").fill_null(0),
-        pl.col("is_crm_customer", "has_net_payment", "has_comp_access", "has_live", "has_open").fill_null(value=False),
+        pl.col(
+            "is_crm_customer", "has_net_payment", "has_comp_access", "has_live", "had_subscription", "has_open"
+        ).fill_null(value=False),
         has_agreed=pl.col("has_agreed").fill_null(value=False),
         crm_deleted_at=pl.when(pl.col("crm_contact_count").fill_null(0) == 0).then("crm_deleted_at"),
         persona=pl.lit(None, TEXT),
@@ -164,7 +166,10 @@ def _access(held: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _has_subscription(agreed: pl.LazyFrame) -> pl.LazyFrame:
-    return agreed.group_by("person").agg((pl.col("is_primary") & pl.col("is_live")).any().alias("has_live"))
+    return agreed.group_by("person").agg(
+        (pl.col("is_primary") & pl.col("is_live")).any().alias("has_live"),
+        (pl.col("is_primary") & (pl.col("status") == "ended")).any().alias("had_subscription"),
+    )
 
 
 def _consent(kinds: Mapping[str, pl.LazyFrame], scope: Scope) -> pl.LazyFrame:
@@ -212,7 +217,7 @@ def _lifecycle() -> pl.Expr:
         pl.when(pl.col("has_net_payment") & (pl.col("has_open") | pl.col("has_live"))
                 & pl.col("last_use_at").is_not_null()).then(pl.lit("user"))
         .when(pl.col("has_net_payment") & (pl.col("has_open") | pl.col("has_live"))).then(pl.lit("customer"))
-        .when(pl.col("first_paid_at").is_not_null() & pl.col("last_use_at").is_not_null()).then(pl.lit("churned"))
+        .when(pl.col("first_paid_at").is_not_null() & pl.col("had_subscription")).then(pl.lit("churned"))
         .when(pl.col("first_paid_at").is_not_null()).then(pl.lit("buyer"))
         .when(pl.col("first_lead_at").is_not_null() | (pl.col("crm_contact_count") > 0)).then(pl.lit("lead"))
         .otherwise(pl.lit("prospect"))

@@ -25,6 +25,7 @@ from journey_pipeline.orchestration.home import Home
 from journey_pipeline.platforms.base import Pull, Row
 from journey_pipeline.records import Source
 from journey_pipeline.registry import KINDS, TABLES, record_schema
+from journey_pipeline.report import words
 from journey_pipeline.settings import secrets, sources, waivers
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def todays_counts(day: Day) -> dict[str, dict[str, Any]]:
     counted = rows.group_by("invariant").agg(pl.col("gate", "gate_reason").first(), pl.col(_COUNTED).sum())
     out = {row.pop("invariant"): row for row in counted.to_dicts()}
     for row in rows.filter(pl.col("at_risk_minor") > 0).sort("currency").iter_rows(named=True):
-        out[row["invariant"]][f"at_risk_{row['currency']}"] = row["at_risk_minor"]
+        out[row["invariant"]][f"at_risk_{row['currency']}"] = words.money(row["at_risk_minor"], row["currency"])
     return out
 
 
