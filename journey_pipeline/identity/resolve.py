@@ -119,11 +119,12 @@ def _index(kinds: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     told = {kind: frame for kind, frame in kinds.items() if kind in PERSON_KINDS}
     platforms = pl.Enum(pl.concat([frame["platform"] for frame in told.values()]).unique().sort())
     platform, rank = pl.col("platform").cast(platforms), {kind: n for n, kind in enumerate(sorted(PERSON_KINDS))}
+    own = (spelled("{}:{}", "platform", "record_id").alias("own_key"), pl.col("merged_into"))
     parts = [
         frame.select(
             pl.lit(kind, pl.Enum(PERSON_KINDS)).alias("kind"), platform, "record_id", "email", "phone", "name", "keys",
             # A contact is a key itself: other records name it, and a merged one names the survivor.
-            *([spelled("{}:{}", "platform", "record_id").alias("own_key"), "merged_into"] if kind == "contacts" else []),
+            *(own if kind == "contacts" else ()),
             pl.col("first_loaded_at").to_physical(),
             (platform.to_physical().cast(pl.Int64) * len(rank) + rank[kind]).alias("teller"),
             (pl.lit(kind == "touchpoints") & pl.col("email").is_null() & pl.col("phone").is_null()

@@ -17,6 +17,8 @@ from journey_pipeline.journeys.scope import Scope, ref
 from journey_pipeline.registry import KINDS, TABLES
 
 _COPY_OF_BOOKING = pl.duration(minutes=5)
+# Columns of placed records that nothing is derived from; `_published` has them.
+_UNREAD = ("email", "phone", "keys", "url", "person_id", "identity_confidence")
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,12 @@ def build(kinds: Mapping[str, pl.DataFrame], identity: Identity, scope: Scope) -
     `kinds`: records (`record_schema`) in the row order that identity numbered.
     """
     placed = place(kinds, identity, scope)
-    real = {k: f.lazy().filter(~pl.col("is_test") & pl.col("person").is_not_null()) for k, f in placed.items()}
+    real = {
+        k: f.lazy().filter(~pl.col("is_test") & pl.col("person").is_not_null()).drop(_UNREAD) for k, f in placed.items()
+    }
     real["access"] = holdings.access(real["access"], scope).with_columns(ref=ref()).collect().lazy()
     known = _known(identity)
-    paid = sales.payments(real["payments"], real["subscriptions"], real["access"], known.lazy(), scope).lazy()
+    paid = sales.payments(real["payments"], real["subscriptions"], real["access"], known, scope).lazy()
     agreed = sales.subscriptions(real["subscriptions"], paid).lazy()
     real |= {"payments": paid, "subscriptions": agreed, "bookings": _bookings(real["bookings"])}
     real["access"] = _offer_of_access(real["access"], paid, agreed, scope)
@@ -58,7 +62,7 @@ def build(kinds: Mapping[str, pl.DataFrame], identity: Identity, scope: Scope) -
         everyone.lazy(), scope,
     )  # fmt: skip
     real["tickets"] = _tickets(real["tickets"], walked.lazy())
-    tables = {kind: _published(kind, real[kind], placed[kind], identity, scope) for kind in real}
+    tables = {kind: _published(kind, real[kind], placed[kind], scope) for kind in real}
     for kind in ("spend", "reported"):
         tables[kind] = kinds[kind].lazy().select(KINDS[kind].columns)
     tables |= {
@@ -71,7 +75,7 @@ def build(kinds: Mapping[str, pl.DataFrame], identity: Identity, scope: Scope) -
 
 
 def _known(identity: Identity) -> pl.DataFrame:
-    """person, has_address, is_person_known: an address, or a record from another platform."""
+    """has_address, is_person_known of each person: an address, or a record from another platform."""
     has_address = (pl.col("email_count") + pl.col("phone_count")) > 0
     known = identity.people.select("person", has_address=has_address)
     bare = known.filter(~pl.col("has_address")).select("person")
@@ -80,8 +84,8 @@ def _known(identity: Identity) -> pl.DataFrame:
         .group_by("person").agg(pl.col("platform").n_unique().alias("n")).filter(pl.col("n") > 1)
         .select("person", several=pl.lit(value=True)).collect()
     )  # fmt: skip
-    return known.join(several, on="person", how="left").select(
-        "person", "has_address", is_person_known=pl.col("has_address") | pl.col("several").fill_null(value=False)
+    return known.join(several, on="person", how="left", maintain_order="left").select(
+        "has_address", is_person_known=pl.col("has_address") | pl.col("several").fill_null(value=False)
     )
 
 
@@ -151,14 +155,13 @@ def _tickets(tickets: pl.LazyFrame, walked: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _published(kind: str, real: pl.LazyFrame, placed: pl.DataFrame, identity: Identity, scope: Scope) -> pl.LazyFrame:
-    """The kind's registry table: real records with what was derived, then test and anonymous ones without."""
-    rest = placed.lazy().filter(pl.col("is_test") | pl.col("person").is_null())
-    who = identity.people.lazy().select("person", "person_id", "identity_confidence")
-    table = KINDS[kind]
-    whole = (
-        pl.concat([real, rest], how="diagonal")
-        .join(who, on="person", how="left", validate="m:1")
-        .with_columns(offer_id=scope.offer_id(pl.col("offer")))
+def _published(kind: str, real: pl.LazyFrame, placed: pl.DataFrame, scope: Scope) -> pl.LazyFrame:
+    """The kind's registry table: every record, with what was derived for those of real people."""
+    schema = KINDS[kind].schema
+    derived = [c for c in schema if c not in placed.columns and c != "offer_id"]
+    return (
+        placed.lazy()
+        .join(real.select("row", *derived, _offer="offer"), on="row", how="left", validate="1:1")
+        .with_columns(offer_id=scope.offer_id(pl.coalesce("_offer", "offer")))
+        .select(pl.col(c).cast(t) for c, t in schema.items())
     )
-    return whole.select(pl.col(c).cast(t) for c, t in table.schema.items())

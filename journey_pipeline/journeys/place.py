@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from journey_pipeline.identity import PERSON_KINDS, Identity
+from journey_pipeline.identity import Identity
 from journey_pipeline.journeys.scope import Scope
 from journey_pipeline.records.build import is_test_buyer
 
@@ -13,30 +13,42 @@ ATTACHED = ("leads", "bookings", "deals", "agreements", "tickets")
 
 
 def place(kinds: Mapping[str, pl.DataFrame], identity: Identity, scope: Scope) -> dict[str, pl.DataFrame]:
-    """Each kind with `person` (number, null: anonymous), `offer` (number, 0: none) and `is_test` for whole people."""
-    placed = {k: kinds[k].with_columns(identity.codes[k].alias("person")) for k in PERSON_KINDS}
-    testers = _testers(placed, scope)
-    out = {}
-    for kind, frame in placed.items():
-        out[kind] = frame.with_columns(
+    """Each kind with `row` (number), `person` (number, null: anonymous) and what is known of it, and `offer` (number, 0: none).
+
+    `is_test` is told of whole people.
+    """
+    people = identity.people
+    placed = {
+        kind: kinds[kind]
+        .with_columns(
+            person,
+            people["person_id"].gather(person),
+            people["identity_confidence"].gather(person),
             _offer(kind, scope).alias("offer"),
-            is_test=pl.col("is_test") | pl.col("person").is_in(testers.implode())
-            if testers.len()
-            else pl.col("is_test"),
         )
-    return out
+        .with_row_index("row")
+        for kind, person in identity.codes.items()
+    }
+    testers = _testers(placed, scope)
+    if testers.is_empty():
+        return placed
+    is_tester = people["person"].is_in(testers.implode())
+    return {
+        kind: frame.with_columns(pl.col("is_test") | is_tester.gather(frame["person"]).fill_null(value=False))
+        for kind, frame in placed.items()
+    }
 
 
 def _testers(placed: Mapping[str, pl.DataFrame], scope: Scope) -> pl.Series:
     """People who match `test_buyers`, or have nothing but test records."""
     tests = pl.concat([f.filter("is_test").select("person", "email") for f in placed.values()]).drop_nulls("person")
-    named = tests.filter(is_test_buyer(scope.test_buyers))["person"].unique()
-    others = tests["person"].unique()
+    named = tests.filter(is_test_buyer(scope.test_buyers)).select("person")
+    others = tests.lazy().select("person").unique()
     real = pl.concat([
-        f.filter(~pl.col("is_test") & pl.col("person").is_in(others.implode())).select("person") for f in placed.values()
-    ])["person"]  # fmt: skip
-    only_tests = others.filter(~others.is_in(real.unique().implode()))
-    return pl.concat([named, only_tests]).unique().sort()
+        f.lazy().filter(~pl.col("is_test")).select("person").join(others, on="person", how="semi") for f in placed.values()
+    ])  # fmt: skip
+    only_tests = others.join(real, on="person", how="anti").collect()
+    return pl.concat([named, only_tests])["person"].unique().sort()
 
 
 def _offer(kind: str, scope: Scope) -> pl.Expr:

@@ -15,16 +15,17 @@ _COPY_AMOUNT, _COPY_TIME = 1, timedelta(hours=1)
 
 
 def payments(
-    paid: pl.LazyFrame, subscriptions: pl.LazyFrame, access: pl.LazyFrame, known: pl.LazyFrame, scope: Scope
+    paid: pl.LazyFrame, subscriptions: pl.LazyFrame, access: pl.LazyFrame, known: pl.DataFrame, scope: Scope
 ) -> pl.DataFrame:
     """The payments of real people with the derived columns of the registry.
 
-    `subscriptions`, `access`: placed records. `known`: person, has_address, is_person_known.
+    `subscriptions`, `access`: placed records. `known`: has_address, is_person_known of each person.
     """
     sold = _with_copies(paid.with_columns(ref=ref()).collect())
     is_succeeded = pl.col("status") == "succeeded"
     refunded = pl.col("refunded_minor").fill_null(0)
-    frame = sold.lazy().with_columns(
+    prices = [offer.price for offer in scope.offers]
+    frame = sold.with_columns(
         is_refunded=((pl.col("amount_minor") > 0) & (refunded >= pl.col("amount_minor"))).fill_null(value=False),
         net_minor=pl.when(is_succeeded & (pl.col("dispute_status") != "lost").fill_null(value=True))
         .then((pl.col("amount_minor") - refunded).clip(0))
@@ -32,49 +33,32 @@ def payments(
         succeeded_at=pl.when(is_succeeded).then(pl.coalesce("first_succeeded_loaded_at", "occurred_at")),
         is_recent=pl.col("occurred_at") >= scope.as_of - scope.span("look_back"),
         counts=pl.col("is_primary") & is_succeeded,
-        offer_price_minor=scope.by_offer(
-            pl.col("offer"), [o.price.amount_minor if o.price else None for o in scope.offers], pl.Int64()
-        ),
-        offer_currency=scope.by_offer(
-            pl.col("offer"), [o.price.currency if o.price else None for o in scope.offers], TEXT
-        ),
+        offer_price_minor=scope.by_offer(pl.col("offer"), [p and p.amount_minor for p in prices], pl.Int64()),
+        offer_currency=scope.by_offer(pl.col("offer"), [p and p.currency for p in prices], TEXT),
         is_repeatable=scope.by_offer(pl.col("offer"), [o.repeatable for o in scope.offers], pl.Boolean()).fill_null(
             value=False
         ),
         is_ignored=pl.col("product_ref").is_in(list(scope.ignore_products)).fill_null(value=False),
-    )
-    frame = _of_subscription(frame, subscriptions)
-    given = _given_to_others(access)
+        is_granted_to_other=pl.col("row").is_in(_granted_to_others(sold.lazy(), access)["row"].implode()),
+        **{column: known[column].gather(sold["person"]) for column in ("has_address", "is_person_known")},
+    ).lazy()
+    recurring = _of_subscription(frame, subscriptions).collect().lazy()
     return (
-        frame.join(known, on="person", how="left")
-        .join(_twins(frame, scope.span("twin_window")), on="ref", how="left", validate="1:1")
-        .join(given.rename({"paid_by_ref": "ref", "persons": "_by_payment"}), on="ref", how="left")
-        .join(
-            given.rename({"paid_by_ref": "subscription_ref", "persons": "_by_subscription"}),
-            on="subscription_ref",
-            how="left",
-        )
-        .with_columns(
-            pl.col("has_address", "is_person_known").fill_null(value=False),
-            is_granted_to_other=_names_other("_by_payment") | _names_other("_by_subscription"),
-        )
-        .drop("_by_payment", "_by_subscription")
+        frame.join(recurring, on="row", how="left", validate="1:1")
+        .join(_twins(frame, recurring, scope.span("twin_window")), on="row", how="left", validate="1:1")
+        .with_columns(pl.col("is_renewal", "is_arrears").fill_null(value=False))
         .collect()
     )
 
 
-def _names_other(column: str) -> pl.Expr:
-    others = pl.col(column).list.set_difference(pl.concat_list("person")).list.len()
-    return (others > 0).fill_null(value=False)
-
-
-def _given_to_others(access: pl.LazyFrame) -> pl.LazyFrame:
-    """paid_by_ref, persons: whose access names each payment or subscription."""
-    return (
-        access.filter(pl.col("paid_by_ref").is_not_null())
-        .group_by("paid_by_ref")
-        .agg(pl.col("person").unique().alias("persons"))
-    )
+def _granted_to_others(paid: pl.LazyFrame, access: pl.LazyFrame) -> pl.DataFrame:
+    """`row` of the payments that, or whose subscription, another person's access names: gifts and seats."""
+    given = access.filter(pl.col("paid_by_ref").is_not_null()).select("paid_by_ref", pl.col("person").alias("_holder"))
+    named = [
+        paid.select("row", "person", paid_by_ref=by).join(given, on="paid_by_ref", how="inner")
+        for by in ("ref", "subscription_ref")
+    ]
+    return pl.concat(named).filter(pl.col("person") != pl.col("_holder")).select("row").unique().collect()
 
 
 def _with_copies(paid: pl.DataFrame) -> pl.DataFrame:
@@ -136,8 +120,8 @@ def _copy_pairs(paid: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([told.select("one", "other"), near])
 
 
-def _of_subscription(frame: pl.LazyFrame, subscriptions: pl.LazyFrame) -> pl.LazyFrame:
-    """is_renewal, ordinal, subscription_ended_at, subscription_instalments, is_arrears, interval."""
+def _of_subscription(paid: pl.LazyFrame, subscriptions: pl.LazyFrame) -> pl.LazyFrame:
+    """row, is_renewal, ordinal, is_arrears, subscription_ended_at, subscription_instalments, interval of those with one."""
     about = subscriptions.select(
         ref().alias("subscription_ref"),
         pl.coalesce("ended_at", pl.when(pl.col("status") == "ended").then(pl.coalesce("cancelled_at", "ended_loaded_at")))
@@ -145,39 +129,40 @@ def _of_subscription(frame: pl.LazyFrame, subscriptions: pl.LazyFrame) -> pl.Laz
         pl.col("instalments").alias("subscription_instalments"),
         pl.col("interval"),
     )  # fmt: skip
-    recurring = (
-        frame.filter(pl.col("subscription_ref").is_not_null())
+    is_next = (pl.col("subscription_ref") == pl.col("subscription_ref").shift(1)).fill_null(value=False)
+    before = pl.col("counts").cum_sum() - pl.col("counts")  # since the first row of all: the windows of polars are slow
+    return (
+        paid.filter(pl.col("subscription_ref").is_not_null())
+        .select("row", "subscription_ref", "occurred_at", "ref", "counts")
         .join(about, on="subscription_ref", how="left", validate="m:1")
         .sort("subscription_ref", "occurred_at", "ref")
         .with_columns(
-            ordinal=pl.when("counts").then(pl.col("counts").cum_sum().over("subscription_ref").cast(pl.Int64)),
-            _previous_at=pl.col("occurred_at").shift(1).over("subscription_ref"),
+            ordinal=pl.when("counts").then(before - pl.when(~is_next).then(before).forward_fill() + 1).cast(pl.Int64),
+            _previous_at=pl.when(is_next).then(pl.col("occurred_at").shift(1)),
         )
-        .with_columns(
+        .select(
+            "row", "ordinal", "subscription_ended_at", "subscription_instalments", "interval",
             is_renewal=(pl.col("ordinal") > 1).fill_null(value=False),
             is_arrears=((pl.col("_previous_at") + interval(pl.col("interval"))) < pl.col("subscription_ended_at"))
             .fill_null(value=False),
         )
-        .drop("_previous_at")
     )  # fmt: skip
-    single = frame.filter(pl.col("subscription_ref").is_null()).with_columns(
-        is_renewal=pl.lit(value=False), is_arrears=pl.lit(value=False)
-    )
-    return pl.concat([recurring, single], how="diagonal")
 
 
-def _twins(frame: pl.LazyFrame, window: timedelta) -> pl.LazyFrame:
-    """ref, earlier_twin_ref: the latest earlier equal payment within the window that money was kept of."""
-    counted = (
-        frame.filter("counts")
+def _twins(paid: pl.LazyFrame, recurring: pl.LazyFrame, window: timedelta) -> pl.LazyFrame:
+    """row, earlier_twin_ref: the latest earlier equal payment within the window that money was kept of."""
+    counted = paid.filter("counts").select("row", "person", "occurred_at").sort("person", "occurred_at")
+    is_close = (pl.col("person") == pl.col("person").shift(1)) & (pl.col("occurred_at").diff() <= window)
+    close = (
+        paid.filter("counts")
+        .join(counted.filter(is_close).select("person").unique(), on="person", how="semi")
         .select(
-            "ref", "person", "product_ref", "amount_minor", "currency", "occurred_at", "net_minor", "subscription_ref",
-            "interval", "sale_id", "sale_minor",
+            "row", "ref", "person", "product_ref", "amount_minor", "currency", "occurred_at", "net_minor",
+            "subscription_ref", "sale_id", "sale_minor",
         )
+        .join(recurring.select("row", "interval"), on="row", how="left", validate="1:1")
         .sort("person", "occurred_at", "ref")
     )  # fmt: skip
-    gap = pl.col("occurred_at").diff().over("person")
-    close = counted.filter((gap <= window).any().over("person"))
     same = ["person", "product_ref", "amount_minor", "currency"]
     kept = pl.col("net_minor") > 0
     before = [
@@ -198,7 +183,7 @@ def _twins(frame: pl.LazyFrame, window: timedelta) -> pl.LazyFrame:
             & (~same_subscription | (apart < half).fill_null(value=True))
             & ~one_order.fill_null(value=False)
         )
-        .select("ref", pl.col("_ref").alias("earlier_twin_ref"))
+        .select("row", pl.col("_ref").alias("earlier_twin_ref"))
     )
 
 

@@ -41,7 +41,7 @@ invariants:                                 # the user's own, beside the catalog
     when: "lifetime_minor > 500000"
     then: "crm_owner is not null"
     owner: sales                            # also: claim, since, within, unless, needs, severity, at_risk, at_risk_kind, fix
-publish: {to: duckdb, pii: clear}           
+publish: {to: duckdb, pii: clear}
 """
 
 # Line 3 is where each mistake below is put, unless it brings its own lines.
