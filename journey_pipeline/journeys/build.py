@@ -59,18 +59,19 @@ def build(kinds: Mapping[str, pl.DataFrame], identity: Identity, scope: Scope) -
     entitled = entitlement(paid, agreed, scope).collect().lazy()
     walked = paths(
         {**real, "test_payments": _tests(placed, "payments")}, _all_pairs(pairs, real, everyone), entitled,
-        everyone.lazy(), scope,
+        everyone, scope,
     )  # fmt: skip
     real["tickets"] = _tickets(real["tickets"], walked.lazy())
-    tables = {kind: _published(kind, real[kind], placed[kind], scope) for kind in real}
+    published = dict(zip(real, pl.collect_all(_published(k, real[k], placed[k], scope) for k in real), strict=True))
+    tables = {kind: frame.lazy().drop("person") for kind, frame in published.items()}
     for kind in ("spend", "reported"):
         tables[kind] = kinds[kind].lazy().select(KINDS[kind].columns)
     tables |= {
-        "people": everyone.lazy().select(TABLES["people"].columns).sort("person_id"),
-        "buyer_journeys": walked.lazy().select(TABLES["buyer_journeys"].columns).sort("person_id", "offer_id"),
+        "people": everyone.lazy().select(TABLES["people"].columns),
+        "buyer_journeys": walked.lazy().select(TABLES["buyer_journeys"].columns),
         "products": products(real, scope),
+        "journey_events": events(published).lazy(),
     }
-    tables["journey_events"] = events({**tables})
     return Journeys(tables)
 
 
@@ -140,7 +141,8 @@ def _tickets(tickets: pl.LazyFrame, walked: pl.LazyFrame) -> pl.LazyFrame:
     due = pl.col("is_paying") & (pl.col("grants_expected") > 0)
     newest = pl.col("currency").filter("is_paying").sort_by(pl.col("paid_at").filter("is_paying")).last()
     per_person = (
-        walked.with_columns(_currency=newest.over("person"))
+        walked.join(tickets, on="person", how="semi")
+        .with_columns(_currency=newest.over("person"))
         .group_by("person")
         .agg(
             pl.col("is_paying").any().alias("is_payer"),
@@ -156,12 +158,12 @@ def _tickets(tickets: pl.LazyFrame, walked: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _published(kind: str, real: pl.LazyFrame, placed: pl.DataFrame, scope: Scope) -> pl.LazyFrame:
-    """The kind's registry table: every record, with what was derived for those of real people."""
+    """The kind's registry table and `person`: every record, with what was derived for those of real people."""
     schema = KINDS[kind].schema
     derived = [c for c in schema if c not in placed.columns and c != "offer_id"]
     return (
         placed.lazy()
         .join(real.select("row", *derived, _offer="offer"), on="row", how="left", validate="1:1")
         .with_columns(offer_id=scope.offer_id(pl.coalesce("_offer", "offer")))
-        .select(pl.col(c).cast(t) for c, t in schema.items())
+        .select("person", *(pl.col(c).cast(t) for c, t in schema.items()))
     )

@@ -24,25 +24,31 @@ _DATED = {
 }  # fmt: skip
 
 
-def events(tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
-    """The registry table, in the order in which things happened to each person."""
+def events(kinds: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """The registry table, in the order in which things happened to each person.
+
+    `kinds`: the published tables, with the `person` whose number stands for the order of person_id.
+    """
+    names = pl.Enum(sorted(event for told in _DATED.values() for event, _ in told))
+    platforms = pl.Enum(pl.concat([kinds[kind]["platform"].unique() for kind in _DATED]).unique().sort())
     parts = []
     for kind, told in _DATED.items():
-        columns = tables[kind].collect_schema()
-        for event, at in told:
-            parts.append(
-                tables[kind]
-                .filter(pl.col("person_id").is_not_null() & pl.col(at).is_not_null() & ~pl.col("is_test"))
-                .select(
-                    "person_id", "offer_id", pl.lit(event).alias("event"), pl.col(at).alias("occurred_at"), "platform",
-                    "record_id",
-                    *(pl.col(c) if c in columns and kind == "payments" else pl.lit(None, t).alias(c)
-                      for c, t in (("amount_minor", pl.Int64()), ("currency", TEXT))),
-                    "url",
-                )
-            )  # fmt: skip
+        real = kinds[kind].lazy().filter(pl.col("person").is_not_null() & ~pl.col("is_test"))
+        is_money = kind == "payments"
+        parts += [
+            real.filter(pl.col(at).is_not_null()).select(
+                "person", "person_id", "offer_id", pl.lit(event, names).alias("event"),
+                pl.col(at).alias("occurred_at"), pl.col("platform").cast(platforms), "record_id",
+                pl.col("amount_minor") if is_money else pl.lit(None, pl.Int64()).alias("amount_minor"),
+                pl.col("currency") if is_money else pl.lit(None, TEXT).alias("currency"),
+                "url",
+            )
+            for event, at in told
+        ]  # fmt: skip
     return (
         pl.concat(parts)
+        .collect()
+        .sort("person", "occurred_at", "event", "platform", "record_id")
+        .with_columns(pl.col("event", "platform").cast(TEXT))
         .select(TABLES["journey_events"].columns)
-        .sort("person_id", "occurred_at", "event", "platform", "record_id")
     )

@@ -21,11 +21,12 @@ def access(held: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
 
 
 def with_items(held: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
-    """Each access record once per offer that grants its item, as `offer`; `item` is the product_ref."""
+    """Each access record once per offer that grants its `item` (number of a product_ref), as `offer`."""
+    items = scope.items.with_columns(item=pl.col("product_ref").rank("dense"))
     return (
         held.drop("offer")
-        .join(scope.items.lazy(), on="product_ref", how="inner")
-        .with_columns(item=pl.col("product_ref"), basis=pl.col("basis").fill_null("paid"))
+        .join(items.lazy(), on="product_ref", how="inner")
+        .with_columns(basis=pl.col("basis").fill_null("paid"))
     )
 
 
@@ -35,43 +36,49 @@ def by_journey(items: pl.LazyFrame, entitled: pl.LazyFrame) -> pl.LazyFrame:
     `entitled`: person, offer, entitled_by. `closed_max_at` and `missing_closed_at` feed columns that need more.
     """
     is_open = pl.col("is_open")
-    per_item = items.group_by("person", "offer", "item").agg(
-        is_open.any().alias("is_open"),
-        (is_open & (pl.col("basis") == "paid")).any().alias("is_open_paid"),
-        pl.col("closed_at").max(),
-        pl.col("occurred_at").min().alias("access_at"),
-        pl.col("occurred_at").filter(is_open).max().alias("opened_at"),
-        pl.col("basis").filter(is_open).cast(_BASES).min().alias("open_basis"),
-        pl.col("first_used_at").min(),
-        pl.col("platform").first().alias("platform"),
-    )
+    per_item = (
+        items.select(
+            "person", "offer", "item", "is_open", "closed_at", "occurred_at", "first_used_at", "platform",
+            is_open_paid=is_open & (pl.col("basis") == "paid"),
+            opened_at=pl.when(is_open).then("occurred_at"),
+            open_basis=pl.when(is_open).then(pl.col("basis").cast(_BASES)),
+        )
+        .group_by("person", "offer", "item").agg(
+            pl.col("is_open", "is_open_paid").any(),
+            pl.col("closed_at", "opened_at").max(),
+            pl.col("occurred_at").min().alias("access_at"),
+            pl.col("open_basis", "first_used_at").min(),
+            pl.col("platform").first(),
+        )
+    )  # fmt: skip
     owed = (
         entitled.filter(pl.col("entitled_by").is_not_null())
-        .join(_items_of(items), on="offer", how="inner")
+        .join(items.select("offer", "item").unique(), on="offer", how="inner")
         .select("person", "item")
         .unique()
         .with_columns(is_owed=pl.lit(value=True))
     )
     return (
-        per_item.join(owed, on=["person", "item"], how="left")
+        per_item.join(owed, on=["person", "item"], how="left", validate="m:1")
+        .with_columns(
+            _unowed=pl.col("is_open_paid") & pl.col("is_owed").is_null(),
+            _open_platform=pl.when(is_open).then("platform"),
+            missing_closed_at=pl.when(~is_open).then("closed_at"),
+        )
         .group_by("person", "offer")
         .agg(
             is_open.sum().cast(pl.Int64).alias("grants_open"),
-            pl.col("access_at").min(),
-            pl.col("opened_at").max(),
-            pl.col("open_basis").min().cast(TEXT),
-            pl.col("first_used_at").min(),
-            pl.when(~is_open.any()).then(pl.col("closed_at").max()).alias("access_ended_at"),
-            pl.col("closed_at").filter(~is_open).max().alias("missing_closed_at"),
-            (pl.col("is_open_paid") & pl.col("is_owed").is_null()).sum().cast(pl.Int64).alias("unowed_count"),
-            pl.coalesce(pl.col("platform").filter(is_open).sort().first(), pl.col("platform").sort().first())
-            .alias("access_platform"),
+            pl.col("access_at", "open_basis", "first_used_at").min(),
+            pl.col("opened_at", "closed_at", "missing_closed_at").max(),
+            pl.col("_unowed").sum().cast(pl.Int64).alias("unowed_count"),
+            pl.coalesce(pl.col("_open_platform").min(), pl.col("platform").min()).alias("access_platform"),
         )
-    )  # fmt: skip
-
-
-def _items_of(items: pl.LazyFrame) -> pl.LazyFrame:
-    return items.select("offer", "item").unique()
+        .with_columns(
+            pl.col("open_basis").cast(TEXT),
+            access_ended_at=pl.when(pl.col("grants_open") == 0).then("closed_at"),
+        )
+        .drop("closed_at")
+    )
 
 
 def given_by_other(held: pl.LazyFrame, paid: pl.LazyFrame, agreed: pl.LazyFrame) -> pl.LazyFrame:

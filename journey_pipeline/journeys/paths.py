@@ -1,14 +1,15 @@
 """buyer_journeys: one row per person and offer, every milestone side by side, what is owed and what comes next."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from itertools import pairwise
 
 import polars as pl
 
 from journey_pipeline.identity import normalise
 from journey_pipeline.journeys import holdings
-from journey_pipeline.journeys.scope import Scope
-from journey_pipeline.registry import TABLES, TEXT
+from journey_pipeline.journeys.scope import Scope, beside
+from journey_pipeline.registry import TABLES, TEXT, TIME
 
 JOURNEY = ["person", "offer"]
 # The stages in order, the milestone that reaches each, and what should come after it.
@@ -29,43 +30,44 @@ _CLOSE_AMOUNT = 0.3  # a deal within 30 % of what was paid is about that purchas
 
 
 def paths(
-    kinds: Mapping[str, pl.LazyFrame], pairs: pl.LazyFrame, entitled: pl.LazyFrame, people: pl.LazyFrame, scope: Scope
+    kinds: Mapping[str, pl.LazyFrame], pairs: pl.LazyFrame, entitled: pl.LazyFrame, people: pl.DataFrame, scope: Scope
 ) -> pl.DataFrame:
     """The table buyer_journeys, with `person` and `offer`.
 
-    `kinds`: records of real people with their derived columns and their journey's `offer`; `pairs`: person, offer.
+    `kinds`: records of real people with their derived columns and their journey's `offer`; `pairs`: person, offer;
+    `people`: in the order of their numbers.
     """
     items = holdings.with_items(kinds["access"], scope)
-    payments = _payments(kinds["payments"])
-    frame = pairs
-    for part in (
-        payments, _money(kinds), _subscriptions(kinds["subscriptions"]), _deals(kinds["deals"], payments),
-        _agreements(kinds["agreements"]), _bookings(kinds["bookings"]), _leads(kinds["leads"]),
-        _tickets(kinds["tickets"]), _welcomes(kinds["messages"], scope), entitled,
-        holdings.by_journey(items, entitled), _gifts(kinds, scope),
-    ):  # fmt: skip
-        frame = frame.join(part, on=JOURNEY, how="left", validate="1:1")
-    offers = scope.offers
-    expected = (
-        scope.items.group_by("offer").len().rename({"len": "grants_expected"}).cast({"grants_expected": pl.Int64})
-    )
-    tracked = _tracked(kinds["access"], scope)
-    frame = (
-        frame.join(expected.lazy(), on="offer", how="left")
-        .join(tracked, on="offer", how="left")
-        .join(_notified(kinds), on=JOURNEY, how="left", validate="1:1")
-        .join(_touches(kinds["touchpoints"]), on="person", how="left", validate="m:1")
-        .join(_person(people), on="person", how="left", validate="m:1")
+    payments = _payments(kinds["payments"]).collect().lazy()
+    frame = pairs.with_columns(offer_id=scope.offer_id(pl.col("offer"))).sort("person", "offer_id").collect()
+    frame = beside(
+        frame,
+        [
+            payments, _money(kinds), _subscriptions(kinds["subscriptions"]), _deals(kinds["deals"], payments),
+            _agreements(kinds["agreements"]), _bookings(kinds["bookings"]), _leads(kinds["leads"]),
+            _tickets(kinds["tickets"]), _welcomes(kinds["messages"], scope), entitled,
+            holdings.by_journey(items, entitled), _gifts(kinds, scope), _notified(kinds),
+        ],
+        JOURNEY,
+    )  # fmt: skip
+    frame = beside(frame, [_touches(kinds["touchpoints"])], ["person"])
+    frame = frame.with_columns(column.gather(frame["person"]) for column in _of_person(people))
+    offer, offers = pl.col("offer"), scope.offers
+    laid_out = (
+        frame.lazy()
         .with_columns(
-            offer_id=scope.offer_id(pl.col("offer")),
-            offer_price_minor=scope.by_offer(pl.col("offer"), [o.price.amount_minor if o.price else None for o in offers], pl.Int64()),
-            is_welcome_expected=scope.by_offer(pl.col("offer"), [bool(o.welcome) for o in offers], pl.Boolean()),
-            _opens_at=scope.by_offer(pl.col("offer"), scope.opens_at(), pl.Datetime("us", "UTC")),
+            offer_price_minor=scope.by_offer(offer, [o.price and o.price.amount_minor for o in offers], pl.Int64()),
+            is_welcome_expected=scope.by_offer(offer, [bool(o.welcome) for o in offers], pl.Boolean()),
+            is_use_tracked=offer.is_in(_tracked(kinds["access"], scope)),
+            grants_expected=scope.by_offer(offer, _expected_grants(scope), pl.Int64()),
+            _expected_platform=scope.by_offer(offer, [min(at, default=None) for at in _granting(scope)], TEXT),
+            _opens_at=scope.by_offer(offer, scope.opens_at(), TIME),
+        )
+        .with_columns(
             **{c: pl.col(c).fill_null(0) for c in _COUNTS},
             **{c: pl.col(c).fill_null(value=False) for c in _FLAGS},
         )
         .with_columns(
-            pl.col("is_welcome_expected").fill_null(value=False),
             access_due_at=pl.max_horizontal("entitled_from_at", "_opens_at"),
             is_paying=(pl.col("entitled_by").is_not_null() & (pl.col("entitled_by") != "trial")
                        & pl.col("paid_at").is_not_null()),
@@ -74,15 +76,16 @@ def paths(
             churned_at=pl.when(pl.col("entitlement_ended_by").is_in(["subscription_end", "non_payment"]))
             .then("entitlement_ended_at"),
             first_channel=pl.coalesce("first_channel", "_lead_channel"),
+            access_platform=pl.coalesce("access_platform", "_expected_platform"),
         )
         .pipe(holdings.lost)
         .with_columns(is_charged_since_loss=(pl.col("_last_paid_at") > pl.col("access_lost_at") + pl.duration(hours=24))
                       .fill_null(value=False))
-        .pipe(_hints, kinds, items, scope)
-        .pipe(_stage, scope)
+        .collect()
     )  # fmt: skip
+    hinted = _hints(laid_out, kinds, items, scope)
     columns = TABLES["buyer_journeys"].columns
-    return frame.select(*JOURNEY, *columns).sort(JOURNEY).collect()
+    return hinted.lazy().pipe(_stage, _waits(laid_out), scope).select(*JOURNEY, *columns).collect()
 
 
 _COUNTS = (
@@ -95,32 +98,43 @@ _FLAGS = (
     "has_mixed_currency",
     "is_granted_to_other",
     "is_granted_by_other",
-    "is_use_tracked",
     "is_person_deleted",
+    "is_welcome_expected",
 )
 
 
 def _payments(paid: pl.LazyFrame) -> pl.LazyFrame:
-    counted = paid.filter("counts").sort("occurred_at", "ref")
-    newest = counted.group_by(JOURNEY, maintain_order=True).agg(
-        pl.col("currency").last(), (pl.col("currency").n_unique() > 1).alias("has_mixed_currency")
+    counted = paid.filter("counts")
+    currencies = counted.group_by(JOURNEY).agg(
+        pl.col("currency").min(), has_mixed_currency=pl.col("currency").min() != pl.col("currency").max()
     )
+    newest = (
+        counted.join(currencies.filter("has_mixed_currency"), on=JOURNEY, how="semi")
+        .sort("occurred_at", "ref")
+        .group_by(JOURNEY, maintain_order=True)
+        .agg(pl.col("currency").last().alias("_newest"))
+    )
+    journey = currencies.join(newest, on=JOURNEY, how="left", validate="1:1").select(
+        *JOURNEY, "has_mixed_currency", currency=pl.coalesce("_newest", "currency")
+    )
+    is_same = pl.col("currency") == pl.col("currency_journey")
     sums = (
-        counted.join(newest, on=JOURNEY, how="left", suffix="_journey")
-        .with_columns(_same=pl.col("currency") == pl.col("currency_journey"))
+        counted.join(journey, on=JOURNEY, how="left", suffix="_journey")
+        .with_columns(
+            *(pl.when(is_same).then(c).alias(c) for c in ("amount_minor", "refunded_minor", "net_minor")),
+            renewed_at=pl.when("is_renewal").then("succeeded_at"),
+        )
         .group_by(JOURNEY)
         .agg(
             pl.col("succeeded_at").min().alias("paid_at"),
             pl.col("succeeded_at").max().alias("_last_paid_at"),
-            pl.col("amount_minor").filter("_same").sum().cast(pl.Int64).alias("paid_minor"),
-            pl.col("refunded_minor").filter("_same").sum().cast(pl.Int64).alias("refunded_minor"),
-            pl.col("net_minor").filter("_same").sum().cast(pl.Int64).alias("net_minor"),
+            pl.col("amount_minor").sum().alias("paid_minor"),
+            pl.col("refunded_minor", "net_minor").sum(),
             pl.len().cast(pl.Int64).alias("payment_count"),
-            pl.col("succeeded_at").filter("is_renewal").max().alias("renewed_at"),
-            pl.col("refunded_at").max(),
+            pl.col("renewed_at", "refunded_at").max(),
         )
     )
-    return sums.join(newest, on=JOURNEY, how="left", validate="1:1")
+    return sums.join(journey, on=JOURNEY, how="left", validate="1:1")
 
 
 def _money(kinds: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
@@ -232,21 +246,29 @@ def _touches(touches: pl.LazyFrame) -> pl.LazyFrame:
     )  # fmt: skip
 
 
-def _person(people: pl.LazyFrame) -> pl.LazyFrame:
+def _of_person(people: pl.DataFrame) -> pl.DataFrame:
     return people.select(
-        "person", "person_id", "identity_confidence", "is_test", "crm_at",
+        "person_id", "identity_confidence", "is_test", "crm_at",
         pl.col("crm_contact_count").alias("contact_count"), pl.col("crm_owner").alias("owner"),
         pl.col("crm_deleted_at").is_not_null().alias("is_person_deleted"),
     )  # fmt: skip
 
 
-def _tracked(held: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
-    """offer, is_use_tracked: a platform of its grants has ever said when anyone used it."""
-    telling = held.filter(pl.col("last_used_at").is_not_null()).select("platform").unique()
-    by_platform = scope.items.lazy().with_columns(platform=pl.col("product_ref").str.split(":").list.first())
-    return by_platform.join(telling, on="platform", how="semi").select("offer").unique().with_columns(
-        is_use_tracked=pl.lit(value=True)
-    )  # fmt: skip
+def _granting(scope: Scope) -> list[set[str]]:
+    """The connected platforms that grant something of each offer."""
+    refs = [scope.items.filter(pl.col("offer") == n)["product_ref"] for n in range(1, len(scope.offers) + 1)]
+    return [{ref.split(":")[0] for ref in of_offer} for of_offer in refs]
+
+
+def _expected_grants(scope: Scope) -> list[int]:
+    granting = scope.items["offer"].to_list()
+    return [granting.count(n) for n in range(1, len(scope.offers) + 1)]
+
+
+def _tracked(held: pl.LazyFrame, scope: Scope) -> list[int]:
+    """The offers of whose grants a platform has ever said when anyone used them."""
+    told = held.filter(pl.col("last_used_at").is_not_null()).select(pl.col("platform").unique()).collect()["platform"]
+    return [n for n, granting in enumerate(_granting(scope), 1) if granting & set(told)]
 
 
 def _gifts(kinds: Mapping[str, pl.LazyFrame], scope: Scope) -> pl.LazyFrame:
@@ -258,44 +280,37 @@ def _gifts(kinds: Mapping[str, pl.LazyFrame], scope: Scope) -> pl.LazyFrame:
     )
 
 
-def _hints(frame: pl.LazyFrame, kinds: Mapping[str, pl.LazyFrame], items: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
-    """What tells likely causes apart, for the few journeys that pay and have nothing, or have and don't pay."""
-    odd = frame.filter(
+def _hints(frame: pl.DataFrame, kinds: Mapping[str, pl.LazyFrame], items: pl.LazyFrame, scope: Scope) -> pl.DataFrame:
+    """What tells likely causes apart, for the journeys that pay and have nothing, or have and don't pay."""
+    odd = frame.lazy().filter(
         (pl.col("is_paying") & (pl.col("grants_open") < pl.col("grants_expected")))
         | ((pl.col("grants_open") > 0) & pl.col("money_at").is_null())
-    ).select(*JOURNEY).collect().lazy()  # fmt: skip
+    ).select(JOURNEY).collect().lazy()  # fmt: skip
     somebody = odd.select("person").unique()
-    mine = kinds["access"].join(somebody, on="person", how="semi")
-    granting = scope.items.lazy().with_columns(platform=pl.col("product_ref").str.split(":").list.first())
-    target = granting.select("offer", "platform").unique()
+    granted = [(n, platform) for n, platforms in enumerate(_granting(scope), 1) for platform in platforms]
+    target = pl.LazyFrame(granted, schema={"offer": pl.Int64(), "platform": TEXT}, orient="row")
     accounts = pl.concat([kinds[k].select("person", "platform") for k in ("access", "contacts", "payments", "tickets")])
     has_account = (
         odd.join(target, on="offer", how="inner")
         .join(accounts.join(somebody, on="person", how="semi").unique(), on=["person", "platform"], how="semi")
         .select(JOURNEY).unique().with_columns(has_account_on_target=pl.lit(value=True))
     )  # fmt: skip
-    unmapped = mine.filter("is_open").join(granting, on="product_ref", how="anti").select("person").unique()
-    moneyed = pl.concat([kinds[k].select(JOURNEY) for k in ("payments", "subscriptions")]).unique()
+    unmapped = (
+        kinds["access"].filter("is_open").join(somebody, on="person", how="semi")
+        .join(scope.items.lazy(), on="product_ref", how="anti")
+        .select("person").unique().with_columns(has_unmapped_access=pl.lit(value=True))
+    )  # fmt: skip
+    moneyed = pl.concat([kinds[k].select(JOURNEY) for k in ("payments", "subscriptions")])
     elsewhere = (
         items.filter("is_open").join(somebody, on="person", how="semi").join(moneyed, on=JOURNEY, how="anti")
         .select("person", pl.col("offer").alias("_other")).join(odd, on="person", how="inner")
-        .filter(pl.col("_other") != pl.col("offer")).select(JOURNEY).unique()
+        .filter(pl.col("_other") != pl.col("offer"))
+        .select(JOURNEY).unique().with_columns(has_other_offer_access=pl.lit(value=True))
     )  # fmt: skip
-    return (
-        frame.join(has_account, on=JOURNEY, how="left")
-        .join(unmapped.with_columns(has_unmapped_access=pl.lit(value=True)), on="person", how="left")
-        .join(elsewhere.with_columns(has_other_offer_access=pl.lit(value=True)), on=JOURNEY, how="left")
-        .join(_namesakes(odd, kinds, items), on=JOURNEY, how="left")
-        .join(_expected_platform(granting), on="offer", how="left")
-        .with_columns(
-            pl.col("has_account_on_target", "has_unmapped_access", "has_other_offer_access").fill_null(value=False),
-            access_platform=pl.coalesce("access_platform", "_expected_platform"),
-        )
+    told = beside(frame, [has_account, elsewhere, _namesakes(odd, kinds, items)], JOURNEY)
+    return beside(told, [unmapped], ["person"]).with_columns(
+        pl.col("has_account_on_target", "has_unmapped_access", "has_other_offer_access").fill_null(value=False)
     )
-
-
-def _expected_platform(granting: pl.LazyFrame) -> pl.LazyFrame:
-    return granting.group_by("offer").agg(pl.col("platform").sort().first().alias("_expected_platform"))
 
 
 def _namesakes(odd: pl.LazyFrame, kinds: Mapping[str, pl.LazyFrame], items: pl.LazyFrame) -> pl.LazyFrame:
@@ -303,21 +318,39 @@ def _namesakes(odd: pl.LazyFrame, kinds: Mapping[str, pl.LazyFrame], items: pl.L
 
     One word is not enough: in an export that often leaves a name's other half out, every Kelly is the next one's.
     """
+    said = (
+        pl.concat([kinds[k].select("person", "name") for k in ("payments", "contacts", "leads")])
+        .join(odd, on="person", how="semi").unique()
+    )  # fmt: skip
+    theirs = items.filter("is_open").select("offer", "person", "name", "ref")
     words = normalise.name(pl.col("name"))
-    name = pl.when(words.str.contains(" ")).then(words).alias("_name")
-    said = pl.concat([kinds[k].select("person", name) for k in ("payments", "contacts", "leads")]).drop_nulls()
-    theirs = items.filter("is_open").select("offer", pl.col("person").alias("_who"), name, "ref").drop_nulls()
+    spellings = (
+        pl.concat([said.select("name"), theirs.select("name")]).drop_nulls().unique()
+        .with_columns(_name=pl.when(words.str.contains(" ")).then(words)).drop_nulls()
+    )  # fmt: skip
+    # However many share a name: the least access of all, and the least of anybody but its holder.
+    least = (
+        theirs.join(spellings, on="name", how="inner", validate="m:1")
+        .group_by("offer", "_name", "person").agg(pl.col("ref").min())
+        .sort("ref")
+        .group_by("offer", "_name", maintain_order=True)
+        .agg(
+            pl.col("person").first().alias("_holder"), pl.col("ref").first().alias("_least"),
+            pl.col("ref").get(1, null_on_oob=True).alias("_next"),
+        )
+    )  # fmt: skip
+    ref = pl.when(pl.col("_holder") != pl.col("person")).then("_least").otherwise("_next")
     return (
-        odd.join(said.join(odd, on="person", how="semi").unique(), on="person", how="inner")
-        .join(theirs, on=["offer", "_name"], how="inner")
-        .filter(pl.col("_who") != pl.col("person"))
+        odd.join(said, on="person", how="inner")
+        .join(spellings, on="name", how="inner", validate="m:1")
+        .join(least, on=["offer", "_name"], how="inner", validate="m:1")
         .group_by(JOURNEY)
-        .agg(pl.col("ref").min().alias("other_person_access_ref"))
+        .agg(ref.min().alias("other_person_access_ref"))
     )
 
 
-def _stage(frame: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
-    """stage, stage_since_at, is_stuck, next_step."""
+def _stage(frame: pl.LazyFrame, waits: Mapping[str, timedelta | None], scope: Scope) -> pl.LazyFrame:
+    """stage, stage_since_at, is_stuck, next_step. `waits`: how long nine in ten wait at most, by stage."""
     names = [name for name, _, _ in _STAGES]
     reached = pl.coalesce(
         [pl.when(pl.col(at).is_not_null()).then(pl.lit(n)) for n, (_, at, _) in reversed(list(enumerate(_STAGES)))]
@@ -333,19 +366,21 @@ def _stage(frame: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
         stage_since_at=pl.when(has_ended).then("churned_at").when(is_refunded).then("refunded_at").otherwise(since),
     )  # fmt: skip
     steps = {name: step for name, _, step in _STAGES} | {"refunded": "ask why", "churned": "ask why, offer a way back"}
-    limits = _waits(frame)
-    return ahead.join(limits.rename({"_stage": "stage"}), on="stage", how="left").with_columns(
+    limit = pl.col("stage").replace_strict(
+        list(waits), list(waits.values()), default=None, return_dtype=pl.Duration("us")
+    )
+    return ahead.with_columns(
         next_step=pl.when(pl.col("is_paying") & (pl.col("grants_open") < pl.col("grants_expected")))
         .then(pl.lit("open the access they paid for"))
         .otherwise(pl.col("stage").replace_strict(steps, return_dtype=TEXT)),
-        is_stuck=(scope.now - pl.col("stage_since_at") > pl.col("_p90")).fill_null(value=False),
+        is_stuck=(scope.now - pl.col("stage_since_at") > limit).fill_null(value=False),
     )
 
 
-def _waits(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """_stage, _p90: how long nine in ten waited at a stage, of those who moved on to the next one."""
+def _waits(frame: pl.DataFrame) -> Mapping[str, timedelta | None]:
+    """How long nine in ten waited at each stage, of those who moved on to the next one."""
     waits = [
         pl.when(pl.col(after) > pl.col(at)).then(pl.col(after) - pl.col(at)).quantile(0.9).alias(name)
         for (name, at, _), (_, after, _) in pairwise(_STAGES)
     ]
-    return frame.select(waits).unpivot(variable_name="_stage", value_name="_p90")
+    return frame.select(waits).row(0, named=True)

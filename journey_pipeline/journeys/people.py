@@ -6,7 +6,7 @@ from datetime import timedelta
 import polars as pl
 
 from journey_pipeline.identity import Identity, normalise
-from journey_pipeline.journeys.scope import Scope
+from journey_pipeline.journeys.scope import Scope, beside
 from journey_pipeline.registry import TABLES, TEXT
 
 _MARKETING = ("newsletter", "sequence", "cart")
@@ -27,24 +27,27 @@ def people(
         pl.col("occurred_at").min().alias("first_seen_at"), pl.col("occurred_at").max().alias("last_seen_at")
     )  # fmt: skip
     testers = pl.concat([f.filter("is_test").select("person") for f in everything.values()]).unique()
-    tested = testers.join(pl.concat([f.select("person") for f in kinds.values()]).unique(), on="person", how="anti")
-    frame = (
-        identity.people.lazy()
-        .join(seen, on="person", how="left")
-        .join(tested.with_columns(is_test=pl.lit(value=True)), on="person", how="left")
-        .with_columns(pl.col("is_test").fill_null(value=False))
-        .join(_golden(everything), on="person", how="left")
-    )
-    for part in (
-        _leads(kinds["leads"]), _contacts(kinds["contacts"], scope), _first(kinds["bookings"], "first_booked_at"),
-        _money(kinds["payments"], scope), _agreed(kinds), _access(kinds["access"]), _consent(kinds, scope),
-        _has_subscription(kinds["subscriptions"]),
-    ):  # fmt: skip
-        frame = frame.join(part, on="person", how="left", validate="1:1")
-    frame = frame.with_columns(
+    real = pl.concat([f.select("person").join(testers, on="person", how="semi") for f in kinds.values()])
+    tested = testers.join(real, on="person", how="anti").with_columns(is_test=pl.lit(value=True))
+    frame = beside(
+        identity.people,
+        [
+            seen, tested, *_golden(everything), *_leads(kinds["leads"]), *_contacts(kinds["contacts"], scope), _first(kinds["bookings"], "first_booked_at"),
+            _money(kinds["payments"], scope), _agreed(kinds), _access(kinds["access"]), _consent(kinds, scope),
+            _has_subscription(kinds["subscriptions"]),
+        ],
+        ["person"],
+    )  # fmt: skip
+    told = frame.with_columns(
         pl.col("crm_contact_count", "crm_platform_contact_count", "lifetime_minor").fill_null(0),
         pl.col(
-            "is_crm_customer", "has_net_payment", "has_comp_access", "has_live", "had_subscription", "has_open"
+            "is_test",
+            "is_crm_customer",
+            "has_net_payment",
+            "has_comp_access",
+            "has_live",
+            "had_subscription",
+            "has_open",
         ).fill_null(value=False),
         has_agreed=pl.col("has_agreed").fill_null(value=False),
         crm_deleted_at=pl.when(pl.col("crm_contact_count").fill_null(0) == 0).then("crm_deleted_at"),
@@ -52,10 +55,10 @@ def people(
         twin_person_id=pl.lit(None, TEXT),
         expected_minor=pl.lit(_expected(kinds, scope), pl.Int64),
     ).with_columns(lifecycle=_lifecycle())
-    return frame.select("person", *TABLES["people"].columns).sort("person").collect()
+    return told.select("person", *TABLES["people"].columns)
 
 
-def _golden(everything: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+def _golden(everything: Mapping[str, pl.LazyFrame]) -> list[pl.LazyFrame]:
     """email, phone, name of each person: the first kind of `_GOLDEN` that has one, its newest record."""
     said = pl.concat([
         f.select("person", "email", "phone", "name", "occurred_at", "record_id", rank=pl.lit(n, pl.Int8))
@@ -73,39 +76,34 @@ def _golden(everything: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
             .group_by("person").agg(pl.col(column).min())
         )  # fmt: skip
         parts.append(best)
-    return (
-        parts[0]
-        .join(parts[1], on="person", how="full", coalesce=True)
-        .join(parts[2], on="person", how="full", coalesce=True)
-    )
+    return parts
 
 
 def _first(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
     return frame.group_by("person").agg(pl.col("occurred_at").min().alias(name))
 
 
-def _leads(leads: pl.LazyFrame) -> pl.LazyFrame:
+def _leads(leads: pl.LazyFrame) -> list[pl.LazyFrame]:
     told = leads.filter(pl.col("source").is_not_null()).sort("occurred_at", "platform", "record_id")
     first = told.group_by("person", maintain_order=True).agg(
         pl.col("source").first().alias("lead_source"), pl.col("campaign").first().alias("lead_campaign")
     )
-    return _first(leads, "first_lead_at").join(first, on="person", how="left")
+    return [_first(leads, "first_lead_at"), first]
 
 
-def _contacts(contacts: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
+def _contacts(contacts: pl.LazyFrame, scope: Scope) -> list[pl.LazyFrame]:
     gone = pl.col("gone_at").is_not_null() | pl.col("is_deleted").fill_null(value=False)
-    survives = pl.col("merged_into").is_null() & ~gone
-    marked = contacts.with_columns(survives=survives, gone=gone & pl.col("merged_into").is_null())
-    surviving = marked.filter("survives")
-    per_platform = (
-        surviving.group_by("person", "platform")
-        .agg(pl.len().alias("n"), pl.col("occurred_at").sort().get(1, null_on_oob=True).alias("second"))
+    marked = contacts.filter(pl.col("merged_into").is_null())
+    surviving = marked.filter(~gone)
+    per_platform = surviving.group_by("person", "platform").agg(pl.len().cast(pl.Int64).alias("n"))
+    fullest = per_platform.group_by("person").agg(pl.col("n").max().alias("crm_platform_contact_count"))
+    second = (
+        surviving.join(per_platform.filter(pl.col("n") > 1), on=["person", "platform"], how="inner")
+        .group_by("person", "platform", "n")
+        .agg(pl.col("occurred_at").sort().get(1).alias("second_contact_at"))
         .sort("n", "platform")
         .group_by("person", maintain_order=True)
-        .agg(
-            pl.col("n").last().cast(pl.Int64).alias("crm_platform_contact_count"),
-            pl.col("second").last().alias("second_contact_at"),
-        )
+        .agg(pl.col("second_contact_at").last())
     )
     stage = pl.col("lifecycle_stage")
     newest = (
@@ -127,10 +125,10 @@ def _contacts(contacts: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
             .fill_null(value=False)
         )
     )
-    deleted = marked.filter("gone").group_by("person").agg(
+    deleted = marked.filter(gone).group_by("person").agg(
         pl.coalesce("gone_at", "updated_at", "loaded_at").max().alias("crm_deleted_at")
     )  # fmt: skip
-    return newest.join(per_platform, on="person", how="left").join(deleted, on="person", how="full", coalesce=True)
+    return [newest, fullest, second, deleted]
 
 
 def _money(paid: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:

@@ -1,6 +1,6 @@
 """What journeys are built with, beside the records: the offers, the clock, the business's constants. No data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from functools import cached_property
@@ -95,3 +95,13 @@ def interval(unit: pl.Expr) -> pl.Expr:
 def ref() -> pl.Expr:
     """`platform:record_id` of a record."""
     return pl.concat_str("platform", pl.lit(":"), "record_id")
+
+
+def beside(frame: pl.DataFrame, parts: Iterable[pl.LazyFrame], on: Sequence[str]) -> pl.DataFrame:
+    """`frame` with the columns of every part, each of which has at most one row for its key.
+
+    Each part is joined to the key alone: joined to the whole one after the other, each would copy all that stands already.
+    """
+    key = frame.lazy().select(on)
+    found = [key.join(part, on=on, how="left", validate="m:1", maintain_order="left").drop(on) for part in parts]
+    return pl.concat([frame, *pl.collect_all(found)], how="horizontal")

@@ -139,6 +139,13 @@ def test_before_history_asks_the_sources_that_show_b_alone() -> None:
     assert judged(sources=health(stripe__charges={"history_from_at": AS_OF})) == ("broken", None)
 
 
+def test_before_history_looks_back_to_the_first_purchase() -> None:
+    """Who bought last year and again today may have been shown B last year: the source can't tell."""
+    began = health(teachable__enrolments={"history_from_at": AS_OF - 20 * HOUR})
+    assert judged(sources=began, money_at=AS_OF - 21 * HOUR) == ("excused", "before_history")
+    assert judged(sources=began, money_at=AS_OF - 19 * HOUR) == ("broken", None)
+
+
 def test_step_7_what_happens_at_the_deadline_is_in_time() -> None:
     assert judged(paid_at=AS_OF - HOUR) == ("pending", None)
     assert judged(paid_at=AS_OF - HOUR - TICK) == ("broken", None)
