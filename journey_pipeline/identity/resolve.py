@@ -7,6 +7,7 @@ yesterday's assignment, to tell of merges and splits.
 
 import hashlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -150,27 +151,6 @@ def _names(texts: pl.Series) -> pl.DataFrame:
 
 def _ties(records: pl.DataFrame, country: str | None) -> _Ties:
     coded = pl.Categorical(_fresh())
-    every = records.lazy()
-    linked = (
-        pl.concat([
-            every.filter(pl.col("keys").list.len() > 0).select("record", "name", key="keys").explode("key"),
-            *(every.filter(pl.col(c).is_not_null()).select("record", "name", key=c) for c in ("own_key", "merged_into")),
-        ])
-        .with_columns(pl.col("key").cast(coded))
-        .unique(["record", "key"])
-        .collect()
-    )  # fmt: skip
-    # Asked of the column at once: an expression would ask the whole numbering again for each batch of rows.
-    is_email, is_phone = (linked["key"].cat.starts_with(f"{what}:") for what in ("email", "phone"))
-
-    def said(what: str, is_told: pl.Series, read: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
-        """The keys in the column `what`, and those that platforms say to be of its kind."""
-        own = records.filter(pl.col(what).is_not_null()).select("record", "name", text=what)
-        told = linked.filter(is_told).with_columns(text=pl.col("key").cast(TEXT).str.strip_prefix(f"{what}:"))
-        texts = pl.concat([own, told.select(own.columns)])
-        keys = texts.drop("text").with_columns(_once(texts["text"], read)).filter(pl.col("key").is_not_null())
-        # A column says one thing of a record; only a platform can repeat it.
-        return keys.unique(["record", "key"], keep="first", maintain_order=True) if told.height else keys
 
     def emails(texts: pl.Series) -> pl.DataFrame:
         exact, mailbox = pl.col("exact"), pl.col("mailbox")
@@ -183,13 +163,50 @@ def _ties(records: pl.DataFrame, country: str | None) -> _Ties:
 
     def phones(texts: pl.Series) -> pl.DataFrame:
         read = pl.DataFrame({"key": normalise.phones(texts, country)})
-        return read.select(pl.concat_str(pl.lit("phone:"), "key").cast(coded).alias("key"))
+        return read.select(pl.concat_str(pl.lit("phone:"), "key").cast(coded))
 
+    def keys(said: pl.DataFrame, read: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
+        return said.drop("text").with_columns(_once(said["text"], read)).filter(pl.col("key").is_not_null())
+
+    def of_column(what: str, read: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
+        return keys(records.filter(pl.col(what).is_not_null()).select("record", "name", text=what), read)
+
+    # Reading texts is one thread's work, so columns are read side by side.
+    with ThreadPoolExecutor() as pool:
+        own_emails, own_phones = pool.submit(of_column, "email", emails), pool.submit(of_column, "phone", phones)
+        linked = _linked(records, coded)
+
+    def with_told(own: pl.DataFrame, what: str, read: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
+        """Beside what records say in a column, what platforms say in `keys`: they may repeat it."""
+        is_told = linked["key"].cat.starts_with(f"{what}:")
+        if not is_told.any():
+            return own
+        told = linked.filter(is_told).select(
+            "record", "name", text=pl.col("key").cast(TEXT).str.strip_prefix(f"{what}:")
+        )
+        return pl.concat([own, keys(told, read)]).unique(["record", "key"], keep="first", maintain_order=True)
+
+    # Asked of the column at once: an expression would ask the whole numbering again for each batch of rows.
+    is_id = ~(linked["key"].cat.starts_with("email:") | linked["key"].cat.starts_with("phone:"))
     return _Ties(
-        said("email", is_email, emails),
-        said("phone", is_phone, phones),
-        linked.filter(~(is_email | is_phone)).select("record", "key"),
+        with_told(own_emails.result(), "email", emails),
+        with_told(own_phones.result(), "phone", phones),
+        linked.filter(is_id).select("record", "key"),
     )
+
+
+def _linked(records: pl.DataFrame, coded: pl.Categorical) -> pl.DataFrame:
+    """record, name, key: what platforms themselves say belongs together, once each."""
+    every = records.lazy()
+    return (
+        pl.concat([
+            every.filter(pl.col("keys").list.len() > 0).select("record", "name", key="keys").explode("key"),
+            *(every.filter(pl.col(c).is_not_null()).select("record", "name", key=c) for c in ("own_key", "merged_into")),
+        ])
+        .with_columns(pl.col("key").cast(coded))
+        .unique(["record", "key"])
+        .collect()
+    )  # fmt: skip
 
 
 def _fresh() -> pl.Categories:

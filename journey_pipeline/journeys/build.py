@@ -13,7 +13,7 @@ from journey_pipeline.journeys.paths import JOURNEY, paths
 from journey_pipeline.journeys.people import people
 from journey_pipeline.journeys.place import ATTACHED, attach, place
 from journey_pipeline.journeys.products import products
-from journey_pipeline.journeys.scope import Scope, ref
+from journey_pipeline.journeys.scope import Scope, beside, ref
 from journey_pipeline.registry import KINDS, TABLES
 
 _COPY_OF_BOOKING = pl.duration(minutes=5)
@@ -42,7 +42,7 @@ def build(kinds: Mapping[str, pl.DataFrame], identity: Identity, scope: Scope) -
     paid = sales.payments(real["payments"], real["subscriptions"], real["access"], known, scope).lazy()
     agreed = sales.subscriptions(real["subscriptions"], paid).lazy()
     real |= {"payments": paid, "subscriptions": agreed, "bookings": _bookings(real["bookings"])}
-    real["access"] = _offer_of_access(real["access"], paid, agreed, scope)
+    real["access"] = _offer_of_access(real["access"], paid, agreed, scope).collect().lazy()
 
     pairs = _pairs(real, scope)
     money = sales.money_at(paid, agreed).collect().lazy()
@@ -62,7 +62,7 @@ def build(kinds: Mapping[str, pl.DataFrame], identity: Identity, scope: Scope) -
         everyone, scope,
     )  # fmt: skip
     real["tickets"] = _tickets(real["tickets"], walked.lazy())
-    published = dict(zip(real, pl.collect_all(_published(k, real[k], placed[k], scope) for k in real), strict=True))
+    published = {kind: _published(kind, real[kind], placed[kind], scope) for kind in real}
     tables = {kind: frame.lazy().drop("person") for kind, frame in published.items()}
     for kind in ("spend", "reported"):
         tables[kind] = kinds[kind].lazy().select(KINDS[kind].columns)
@@ -157,13 +157,11 @@ def _tickets(tickets: pl.LazyFrame, walked: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _published(kind: str, real: pl.LazyFrame, placed: pl.DataFrame, scope: Scope) -> pl.LazyFrame:
+def _published(kind: str, real: pl.LazyFrame, placed: pl.DataFrame, scope: Scope) -> pl.DataFrame:
     """The kind's registry table and `person`: every record, with what was derived for those of real people."""
     schema = KINDS[kind].schema
     derived = [c for c in schema if c not in placed.columns and c != "offer_id"]
-    return (
-        placed.lazy()
-        .join(real.select("row", *derived, _offer="offer"), on="row", how="left", validate="1:1")
-        .with_columns(offer_id=scope.offer_id(pl.coalesce("_offer", "offer")))
-        .select("person", *(pl.col(c).cast(t) for c, t in schema.items()))
+    told = beside(placed, [real.select("row", *derived, _offer="offer")], ["row"])
+    return told.with_columns(offer_id=scope.offer_id(pl.coalesce("_offer", "offer"))).select(
+        "person", *(pl.col(c).cast(t) for c, t in schema.items())
     )
