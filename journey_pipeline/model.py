@@ -101,7 +101,7 @@ class Offer(Strict):
 
 
 class Thresholds(Strict):
-    """Constants that people argue about (INVARIANTS 0.3), each with its source there."""
+    """Constants that people argue about; why each is what it is: docs/definitions.md, Durations and constants."""
 
     dunning: Duration = "7d"
     card_settles: Duration = "24h"

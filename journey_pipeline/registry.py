@@ -187,7 +187,7 @@ COLUMNS: Mapping[str, Column] = {
     "resource": _text("The platform's resource (endpoint or table)."),
     "reason": _text("Why."),
     "raw": Column(TEXT, "The row as the platform sent it, JSON.", is_personal=True),
-    # payments, derived (INVARIANTS 0.5)
+    # payments, derived; the rules that they share: docs/definitions.md
     "sale_id": _text("Least `platform:record_id` among the copies of one sale."),
     "is_primary": _bool("It is a copy that counts."),
     "copy_count": _int("Number of copies of the same thing told by platforms."),

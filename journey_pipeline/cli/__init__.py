@@ -68,7 +68,7 @@ def findings(
     owner: Annotated[str | None, Parameter(help="Only what this team owns.")] = None,
     invariant: Annotated[str | None, Parameter(help="Only what breaks this rule.")] = None,
     everything: Annotated[bool, Parameter(name="--all", help="Resolved and waived ones too.")] = False,
-    format: Format = "table",  # noqa: A002  the contract names it
+    format: Format = "table",  # noqa: A002  the option's name
     settings: SettingsFile = None,
     home: HomeFolder = None,
 ) -> int:

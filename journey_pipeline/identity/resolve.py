@@ -163,7 +163,7 @@ def _ties(records: pl.DataFrame, country: str | None) -> _Ties:
 
     def phones(texts: pl.Series) -> pl.DataFrame:
         read = pl.DataFrame({"key": normalise.phones(texts, country)})
-        return read.select(pl.concat_str(pl.lit("phone:"), "key").cast(coded))
+        return read.select(key=pl.concat_str(pl.lit("phone:"), "key").cast(coded))
 
     def keys(said: pl.DataFrame, read: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
         return said.drop("text").with_columns(_once(said["text"], read)).filter(pl.col("key").is_not_null())

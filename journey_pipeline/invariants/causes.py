@@ -1,4 +1,4 @@
-"""The likely cause of a finding (INVARIANTS 4.1): first what many findings share, then the rule's own tests.
+"""The likely cause of a finding (docs/definitions.md, Likely causes): first what many findings share, then the rule's own tests.
 
 Incidents, which group findings by cause, are not found here.
 """

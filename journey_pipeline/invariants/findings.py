@@ -1,4 +1,4 @@
-"""The life of a finding (INVARIANTS 2): the rows of one day, and the fold of all days into the worklist.
+"""The life of a finding (docs/definitions.md, Findings): the rows of one day, and the fold of all days into the worklist.
 
 A day's rows never change once the next day has begun; judging is evaluation's and verdicts'.
 """

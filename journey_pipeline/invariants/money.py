@@ -1,4 +1,4 @@
-"""Money at risk (INVARIANTS 3): how much, in which currency, and on which payments it stands. Totals count each once.
+"""Money at risk (docs/definitions.md): how much, in which currency, and on which payments it stands. Totals count each once.
 
 Amounts of two currencies are never added. What is at risk is said by each rule, in the catalogue.
 """

@@ -1,4 +1,4 @@
-"""Which sources a row needs before it may be judged, and until when they tell (INVARIANTS 1, step 3).
+"""Which sources a row needs before it may be judged, and until when they tell (docs/definitions.md, Sources of a row).
 
 Not here: how fresh a source is; that is the lake's verdict, read from `source_health`.
 """

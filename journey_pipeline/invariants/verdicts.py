@@ -1,4 +1,4 @@
-"""The verdict of a row (INVARIANTS 1): for one rule, one row and one `as_of`, the first test that applies decides.
+"""The verdict of a row (docs/definitions.md, Verdicts): for one rule, one row and one `as_of`, the first test that applies decides.
 
 Pure expressions and frames. Which sources a row needs is sources'; what a verdict leads to is evaluation's.
 """
@@ -40,7 +40,7 @@ def needs(rule: Rule) -> tuple[str, ...]:
 def steps(
     rule: Rule, columns: Collection[str], *, zone: ZoneInfo, sources: SourceNeeds, thresholds: Thresholds
 ) -> Steps:
-    """The eight steps of INVARIANTS 1 as expressions; `columns` are those that the frame has."""
+    """The steps of docs/definitions.md, Verdicts, as expressions; `columns` are those that the frame has."""
     asked = () if rule.never_unknown else needs(rule)
     shown_by = [kind.strip("()") for kind in behind(language.columns(rule.then, rule.on), rule.on)]
     row = of_rows(rule, asked, shown_by, sources, has_offer="offer_id" in columns)

@@ -1,4 +1,4 @@
-"""What the money says a person should have: spells of entitlement, folded to what holds at `as_of` (INVARIANTS 0.4)."""
+"""What the money says a person should have: spells, folded to what holds at `as_of` (docs/definitions.md, Entitlement)."""
 
 import polars as pl
 

@@ -26,7 +26,7 @@ _STAGES = (
     ("has_access", "access_at", "help them begin"),
     ("using", "first_used_at", "keep them"),
 )
-_CLOSE_AMOUNT = 0.3  # a deal within 30 % of what was paid is about that purchase (INVARIANTS 0.5)
+_CLOSE_AMOUNT = 0.3  # a deal within 30 % of what was paid is about that purchase (docs/definitions.md)
 
 
 def paths(

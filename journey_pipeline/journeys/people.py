@@ -1,4 +1,4 @@
-"""One row per person: what all their records say together (INVARIANTS 0.5, people)."""
+"""One row per person: what all their records say together."""
 
 from collections.abc import Mapping
 from datetime import timedelta

@@ -60,7 +60,7 @@ def _offer(kind: str, scope: Scope) -> pl.Expr:
 
 
 def attach(frame: pl.LazyFrame, money: pl.LazyFrame, pairs: pl.LazyFrame) -> pl.LazyFrame:
-    """Give records without an offer the journey they belong to (INVARIANTS 0.4, attachment).
+    """Give records without an offer the journey they belong to (docs/definitions.md, Attachment).
 
     `money`: person, offer, money_at of journeys with money; `pairs`: person, offer of all journeys with an offer. The
     first journey whose money came at or after the record, else the one with the latest money, else any, else none.

@@ -1,4 +1,4 @@
-"""Payments and subscriptions: copies of one sale told twice, what was kept, what repeats (INVARIANTS 0.4, 0.5)."""
+"""Payments and subscriptions: copies of one sale told twice, what was kept, what repeats (docs/definitions.md, Copies)."""
 
 from collections.abc import Sequence
 from datetime import timedelta

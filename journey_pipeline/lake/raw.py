@@ -17,7 +17,7 @@ LOADS = pa.schema({
     "row_count": pa.int64(), "expected_rows": pa.int64(), "cursor": pa.string(), "error": pa.string(),
     "is_transient": pa.bool_(),
 })  # fmt: skip
-_SHRUNK = 0.5  # a full list under half of the last complete one is not believed without a word (CONTRACT: partial)
+_SHRUNK = 0.5  # a full list under half of the last complete one is not believed without a word: `partial`
 _OURS = {"_loaded_at": TIME, "_row": pl.Int64()}
 
 

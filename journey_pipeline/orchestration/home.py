@@ -1,4 +1,4 @@
-"""Where everything lies under a home folder (CONTRACT, section 6). Paths only."""
+"""Where everything lies under a home folder (docs/definitions.md, Files and exit codes). Paths only."""
 
 from dataclasses import dataclass
 from functools import cached_property

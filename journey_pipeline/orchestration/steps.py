@@ -281,7 +281,7 @@ def room_of(table: str) -> str:
 
 
 def built_tables(home: Home) -> dict[str, pl.LazyFrame]:
-    """Every table of CONTRACT section 2 that exists, lazily."""
+    """Every table of the registry that exists in the lake, lazily."""
     return {name: home.tables.scan(room_of(name), name) for name in TABLES if TABLES[name].room != "publish"}
 
 

@@ -27,7 +27,7 @@ REASONS = 25
 """Lines of unreadable rows: a reason that quotes the value has as many lines as there are values."""
 
 _HERE = Path(__file__).parent
-_SURE = 0.95  # below, no repair that takes something away is proposed (INVARIANTS 0.3), and the reader is told
+_SURE = 0.95  # below, nobody should lose anything without a look, and the reader is told (docs/definitions.md, Durations and constants)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
-MONTH = 30 * DAY  # the billing cycle; one interval of INVARIANTS 0.5 is a day longer
+MONTH = 30 * DAY  # the billing cycle; what entitlement calls a month is a day longer (docs/definitions.md)
 NEWSLETTERS_AGO, SEQUENCE_AGO = (6 * DAY, 20 * DAY), 9 * DAY
 CROWD, FAMILY = 6, 2  # people behind an office phone or a role address (more than both thresholds); behind a home's
 

@@ -1,4 +1,4 @@
-"""Every row of the table of mistakes (INVARIANTS 7), and what must pass."""
+"""Every mistake that a rule may hold, and what must pass."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Derived columns of INVARIANTS 0.5, each on a world small enough to see."""
+"""Derived columns (docs/definitions.md), each on a world small enough to see."""
 
 from datetime import UTC, date, datetime
 from typing import Any

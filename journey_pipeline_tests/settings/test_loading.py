@@ -1,4 +1,4 @@
-"""journey.yaml: the contract's example loads; every kind of mistake is named, on its line, all at once."""
+"""journey.yaml: the whole example loads; every kind of mistake is named, on its line, all at once."""
 
 from datetime import date
 from pathlib import Path
@@ -10,8 +10,8 @@ from journey_pipeline.errors import SettingsError, SourceError
 from journey_pipeline.platforms.base import Platform
 from journey_pipeline.settings import load, secrets, sources, waivers
 
-# CONTRACT section 3, without what is not written yet: PayPal and Circle.
-CONTRACT = """\
+# A whole settings file, as a user writes it.
+EXAMPLE = """\
 business: {name: Northwind Academy, timezone: America/New_York, currency: USD}
 platforms:                 # which modules run; each takes its own options
   stripe: {}
@@ -21,7 +21,7 @@ platforms:                 # which modules run; each takes its own options
   exports:                 # any platform, from files
     type: files
     tables: {invoices: inbox/invoices.csv, accounts: inbox/accounts.xlsx}
-    records: {payments: sql/exports/payments.sql}     # SQL over those tables -> the columns of §1
+    records: {payments: sql/exports/payments.sql}     # SQL over those tables -> a kind's columns
 offers:
   - id: bootcamp
     name: Data Bootcamp
@@ -68,8 +68,8 @@ def mistakes(folder: Path, text: str) -> list[str]:
     return refused.value.mistakes
 
 
-def test_the_contracts_example_loads(folder: Path) -> None:
-    (folder / "journey.yaml").write_text(CONTRACT, encoding="utf-8")
+def test_a_whole_file_loads(folder: Path) -> None:
+    (folder / "journey.yaml").write_text(EXAMPLE, encoding="utf-8")
     settings = load(folder / "journey.yaml")
     assert list(settings.platforms) == ["stripe", "hubspot", "mailchimp", "teachable", "exports"]
     assert settings.offers[0].grants == ("teachable:course_9",)
