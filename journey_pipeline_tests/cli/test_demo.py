@@ -17,7 +17,6 @@ from journey_pipeline.sandbox.business import generate
 AS_OF = datetime(2026, 5, 15, 12, tzinfo=UTC)
 COMMAND = [sys.executable, "-m", "journey_pipeline.cli"]
 DEMO = [*COMMAND, "demo", "--people", "1000", "--seed", "3", "--as-of", AS_OF.isoformat()]
-pytestmark = pytest.mark.xdist_group("demo")
 
 
 def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:

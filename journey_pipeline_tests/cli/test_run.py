@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 COMMAND = [sys.executable, "-m", "journey_pipeline.cli"]
-pytestmark = pytest.mark.xdist_group("run")
 SETTINGS = """
 business: {name: Two Files, timezone: UTC, currency: USD}
 platforms:

@@ -79,7 +79,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             served.wait()
             yield served
         finally:
-            process.kill()
+            process.terminate()  # not killed: it ends what it started
 
 
 def test_the_assets_of_the_business_are_there_in_a_home_of_their_own(ui: Served) -> None:

@@ -29,7 +29,6 @@ NOW = datetime(2026, 5, 15, 12, tzinfo=UTC)
 TOMORROW = NOW + timedelta(days=1)
 PEOPLE = 1_000
 AFTER_INGESTION = (steps.records, steps.people, steps.paths, steps.judge)
-pytestmark = pytest.mark.xdist_group("steps")
 
 
 @dataclass
