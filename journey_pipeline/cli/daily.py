@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shutil
-import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
@@ -147,9 +146,6 @@ def _alone(place: Home) -> Iterator[None]:
 
 def _execute(day: Day, ingested: Sequence[str]) -> bool:
     """Run the Dagster job here, so that its history is there for the UI; gives whether it worked."""
-    # Great Expectations takes ten seconds to import: begun now, it is there when the check step comes.
-    warmer = threading.Thread(target=_warm, daemon=True)
-    warmer.start()
     import dagster as dg  # noqa: PLC0415
 
     from journey_pipeline.orchestration import definitions  # noqa: PLC0415
@@ -183,12 +179,6 @@ def _execute(day: Day, ingested: Sequence[str]) -> bool:
                 f"[bold red]{failure.step_key} failed:[/] {cause.message.strip() if cause else 'no reason told'}"
             )
     return result.success
-
-
-def _warm() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import journey_pipeline.invariants.great_expectations  # noqa: F401, PLC0415
 
 
 def prepare_dagster(place: Home) -> None:
