@@ -49,17 +49,18 @@ def target(rule: Rule) -> pl.Expr:
 def shared(judged: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """(row, shared_cause) of broken rows; `judged`: row, is_broken, since, target, offer of all that hold or are broken."""
     recent = pl.col("since").is_null() | (pl.col("since") >= as_of - _MEMORY)
-    is_new_ground = (recent.sum() >= _MIN_JUDGED) & ~(recent & ~pl.col("is_broken")).any()
-    never = judged.select("row", "is_broken", never_worked=is_new_ground.over("target", "offer"))
+    place = ["target", "offer"]
+    worked = (
+        judged.lazy()
+        .group_by(place)
+        .agg(never_worked=(recent.sum() >= _MIN_JUDGED) & ~(recent & ~pl.col("is_broken")).any())
+    )
+    never = judged.lazy().filter("is_broken").join(worked, on=place, how="left", nulls_equal=True).collect()
     outage = [_outages(group) for group in judged.drop_nulls("since").partition_by("target", maintain_order=True)]
     down = pl.concat([pl.DataFrame(schema={"row": pl.UInt32(), "outage": pl.Boolean()}), *outage])
-    return (
-        never.filter("is_broken")
-        .join(down, on="row", how="left")
-        .select(
-            "row",
-            shared_cause=pl.when("never_worked").then(pl.lit("never_worked")).when("outage").then(pl.lit("outage")),
-        )
+    return never.join(down, on="row", how="left").select(
+        "row",
+        shared_cause=pl.when("never_worked").then(pl.lit("never_worked")).when("outage").then(pl.lit("outage")),
     )
 
 

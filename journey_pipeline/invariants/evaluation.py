@@ -234,12 +234,17 @@ def _broken_rows(rule: Rule, judged: pl.DataFrame, judging: Judging) -> pl.DataF
     if rule.since is None or rows.is_empty():
         return rows.with_columns(shared_cause=pl.lit(None, dtype=TEXT))
     offer = pl.col("offer_id") if "offer_id" in judged.columns else pl.lit(None, dtype=TEXT)
-    due = judged.filter(pl.col(rule.name).is_in(["holds", "broken"])).select(
-        "row",
-        is_broken=pl.col(rule.name) == "broken",
-        since=found.since,
-        target=causes.target(rule),
-        offer=offer,
+    due = (
+        judged.lazy()
+        .filter(pl.col(rule.name).is_in(["holds", "broken"]))
+        .select(
+            "row",
+            is_broken=pl.col(rule.name) == "broken",
+            since=found.since,
+            target=causes.target(rule),
+            offer=offer,
+        )
+        .collect()
     )
     return rows.join(causes.shared(due, judging.as_of), on="row", how="left", maintain_order="left")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from journey_pipeline.identity import Identity
+from journey_pipeline.identity import PERSON_KINDS, Identity
 from journey_pipeline.journeys import holdings, sales
 from journey_pipeline.journeys.entitlement import entitlement
 from journey_pipeline.journeys.events import events
@@ -14,11 +14,11 @@ from journey_pipeline.journeys.people import people
 from journey_pipeline.journeys.place import ATTACHED, attach, place
 from journey_pipeline.journeys.products import products
 from journey_pipeline.journeys.scope import Scope, beside, ref
-from journey_pipeline.registry import KINDS, TABLES
+from journey_pipeline.registry import KINDS, NO_PERSON, TABLES
 
 _COPY_OF_BOOKING = pl.duration(minutes=5)
 # Columns of placed records that nothing is derived from; `_published` has them.
-_UNREAD = ("email", "phone", "keys", "url", "person_id", "identity_confidence")
+_UNREAD = ("email", "phone", "keys", "url", "first_loaded_at", "person_id", "identity_confidence")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,23 @@ def build(kinds: Mapping[str, pl.DataFrame], identity: Identity, scope: Scope) -
     `kinds`: records (`record_schema`) in the row order that identity numbered.
     """
     placed = place(kinds, identity, scope)
+    real, everyone, walked = _laid_out(placed, identity, scope)
+    tables = {
+        "people": everyone.lazy().select(TABLES["people"].columns),
+        "buyer_journeys": walked.lazy().select(TABLES["buyer_journeys"].columns),
+        "products": products(real, scope).collect().lazy(),
+        **{kind: kinds[kind].lazy().select(KINDS[kind].columns) for kind in NO_PERSON},
+    }
+    # What is published is let go: a business's records fill most of the memory there is.
+    published = {kind: _published(kind, real.pop(kind), placed.pop(kind), scope) for kind in PERSON_KINDS}
+    tables |= {kind: frame.lazy().drop("person") for kind, frame in published.items()}
+    return Journeys({**tables, "journey_events": events(published).lazy()})
+
+
+def _laid_out(
+    placed: Mapping[str, pl.DataFrame], identity: Identity, scope: Scope
+) -> tuple[dict[str, pl.LazyFrame], pl.DataFrame, pl.DataFrame]:
+    """The records of real people with what is derived of each, people, and journeys."""
     real = {
         k: f.lazy().filter(~pl.col("is_test") & pl.col("person").is_not_null()).drop(_UNREAD) for k, f in placed.items()
     }
@@ -61,18 +78,7 @@ def build(kinds: Mapping[str, pl.DataFrame], identity: Identity, scope: Scope) -
         {**real, "test_payments": _tests(placed, "payments")}, _all_pairs(pairs, real, everyone), entitled,
         everyone, scope,
     )  # fmt: skip
-    real["tickets"] = _tickets(real["tickets"], walked.lazy())
-    published = {kind: _published(kind, real[kind], placed[kind], scope) for kind in real}
-    tables = {kind: frame.lazy().drop("person") for kind, frame in published.items()}
-    for kind in ("spend", "reported"):
-        tables[kind] = kinds[kind].lazy().select(KINDS[kind].columns)
-    tables |= {
-        "people": everyone.lazy().select(TABLES["people"].columns),
-        "buyer_journeys": walked.lazy().select(TABLES["buyer_journeys"].columns),
-        "products": products(real, scope),
-        "journey_events": events(published).lazy(),
-    }
-    return Journeys(tables)
+    return {**real, "tickets": _tickets(real["tickets"], walked.lazy())}, everyone, walked
 
 
 def _known(identity: Identity) -> pl.DataFrame:

@@ -95,7 +95,7 @@ def given_by_other(held: pl.LazyFrame, paid: pl.LazyFrame, agreed: pl.LazyFrame)
     )
 
 
-def lost(frame: pl.LazyFrame) -> pl.LazyFrame:
+def lost(frame: pl.DataFrame) -> pl.DataFrame:
     """access_lost_at and grant_missing_at, once a journey's access and entitlement stand side by side."""
     some = (pl.col("grants_open") > 0) & (pl.col("grants_open") < pl.col("grants_expected"))
     return frame.with_columns(

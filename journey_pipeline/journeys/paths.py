@@ -26,6 +26,9 @@ _STAGES = (
     ("has_access", "access_at", "help them begin"),
     ("using", "first_used_at", "keep them"),
 )
+_OF_ITEMS = (
+    "person", "offer", "item", "is_open", "closed_at", "occurred_at", "first_used_at", "platform", "basis", "name", "ref",
+)  # fmt: skip
 _CLOSE_AMOUNT = 0.3  # a deal within 30 % of what was paid is about that purchase (docs/definitions.md)
 
 
@@ -37,7 +40,7 @@ def paths(
     `kinds`: records of real people with their derived columns and their journey's `offer`; `pairs`: person, offer;
     `people`: in the order of their numbers.
     """
-    items = holdings.with_items(kinds["access"], scope)
+    items = holdings.with_items(kinds["access"], scope).select(_OF_ITEMS).collect().lazy()
     payments = _payments(kinds["payments"]).collect().lazy()
     frame = pairs.with_columns(offer_id=scope.offer_id(pl.col("offer"))).sort("person", "offer_id").collect()
     frame = beside(
@@ -53,39 +56,31 @@ def paths(
     frame = beside(frame, [_touches(kinds["touchpoints"])], ["person"])
     frame = frame.with_columns(column.gather(frame["person"]) for column in _of_person(people))
     offer, offers = pl.col("offer"), scope.offers
-    laid_out = (
-        frame.lazy()
-        .with_columns(
-            offer_price_minor=scope.by_offer(offer, [o.price and o.price.amount_minor for o in offers], pl.Int64()),
-            is_welcome_expected=scope.by_offer(offer, [bool(o.welcome) for o in offers], pl.Boolean()),
-            is_use_tracked=offer.is_in(_tracked(kinds["access"], scope)),
-            grants_expected=scope.by_offer(offer, _expected_grants(scope), pl.Int64()),
-            _expected_platform=scope.by_offer(offer, [min(at, default=None) for at in _granting(scope)], TEXT),
-            _opens_at=scope.by_offer(offer, scope.opens_at(), TIME),
-        )
-        .with_columns(
-            **{c: pl.col(c).fill_null(0) for c in _COUNTS},
-            **{c: pl.col(c).fill_null(value=False) for c in _FLAGS},
-        )
-        .with_columns(
-            access_due_at=pl.max_horizontal("entitled_from_at", "_opens_at"),
-            is_paying=(pl.col("entitled_by").is_not_null() & (pl.col("entitled_by") != "trial")
-                       & pl.col("paid_at").is_not_null()),
-            agreed_minor=pl.coalesce("_signed_minor", "_won_minor"),
-            agreed_currency=pl.when(pl.col("_signed_minor").is_not_null()).then("_signed_currency").otherwise("_won_currency"),
-            churned_at=pl.when(pl.col("entitlement_ended_by").is_in(["subscription_end", "non_payment"]))
-            .then("entitlement_ended_at"),
-            first_channel=pl.coalesce("first_channel", "_lead_channel"),
-            access_platform=pl.coalesce("access_platform", "_expected_platform"),
-        )
-        .pipe(holdings.lost)
-        .with_columns(is_charged_since_loss=(pl.col("_last_paid_at") > pl.col("access_lost_at") + pl.duration(hours=24))
-                      .fill_null(value=False))
-        .collect()
+    frame = frame.with_columns(
+        offer_price_minor=scope.by_offer(offer, [o.price and o.price.amount_minor for o in offers], pl.Int64()),
+        is_welcome_expected=scope.by_offer(offer, [bool(o.welcome) for o in offers], pl.Boolean()),
+        is_use_tracked=offer.is_in(_tracked(kinds["access"], scope)),
+        grants_expected=scope.by_offer(offer, _expected_grants(scope), pl.Int64()),
+        _expected_platform=scope.by_offer(offer, [min(at, default=None) for at in _granting(scope)], TEXT),
+        _opens_at=scope.by_offer(offer, scope.opens_at(), TIME),
+    )
+    frame = frame.with_columns(pl.col(_COUNTS).fill_null(0), pl.col(_FLAGS).fill_null(value=False))
+    frame = frame.with_columns(
+        access_due_at=pl.max_horizontal("entitled_from_at", "_opens_at"),
+        is_paying=(pl.col("entitled_by").is_not_null() & (pl.col("entitled_by") != "trial")
+                   & pl.col("paid_at").is_not_null()),
+        agreed_minor=pl.coalesce("_signed_minor", "_won_minor"),
+        agreed_currency=pl.when(pl.col("_signed_minor").is_not_null()).then("_signed_currency").otherwise("_won_currency"),
+        churned_at=pl.when(pl.col("entitlement_ended_by").is_in(["subscription_end", "non_payment"]))
+        .then("entitlement_ended_at"),
+        first_channel=pl.coalesce("first_channel", "_lead_channel"),
+        access_platform=pl.coalesce("access_platform", "_expected_platform"),
     )  # fmt: skip
-    hinted = _hints(laid_out, kinds, items, scope)
-    columns = TABLES["buyer_journeys"].columns
-    return hinted.lazy().pipe(_stage, _waits(laid_out), scope).select(*JOURNEY, *columns).collect()
+    frame = holdings.lost(frame)
+    is_charged = pl.col("_last_paid_at") > pl.col("access_lost_at") + pl.duration(hours=24)
+    frame = frame.with_columns(is_charged_since_loss=is_charged.fill_null(value=False))
+    frame = _hints(frame, kinds, items, scope)
+    return _stage(frame, scope).select(*JOURNEY, *TABLES["buyer_journeys"].columns)
 
 
 _COUNTS = (
@@ -349,8 +344,8 @@ def _namesakes(odd: pl.LazyFrame, kinds: Mapping[str, pl.LazyFrame], items: pl.L
     )
 
 
-def _stage(frame: pl.LazyFrame, waits: Mapping[str, timedelta | None], scope: Scope) -> pl.LazyFrame:
-    """stage, stage_since_at, is_stuck, next_step. `waits`: how long nine in ten wait at most, by stage."""
+def _stage(frame: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+    """stage, stage_since_at, is_stuck, next_step."""
     names = [name for name, _, _ in _STAGES]
     reached = pl.coalesce(
         [pl.when(pl.col(at).is_not_null()).then(pl.lit(n)) for n, (_, at, _) in reversed(list(enumerate(_STAGES)))]
@@ -366,6 +361,7 @@ def _stage(frame: pl.LazyFrame, waits: Mapping[str, timedelta | None], scope: Sc
         stage_since_at=pl.when(has_ended).then("churned_at").when(is_refunded).then("refunded_at").otherwise(since),
     )  # fmt: skip
     steps = {name: step for name, _, step in _STAGES} | {"refunded": "ask why", "churned": "ask why, offer a way back"}
+    waits = _waits(frame)
     limit = pl.col("stage").replace_strict(
         list(waits), list(waits.values()), default=None, return_dtype=pl.Duration("us")
     )

@@ -8,7 +8,7 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from journey_pipeline.journeys.scope import Scope, interval, ref
+from journey_pipeline.journeys.scope import Scope, beside, interval, ref
 from journey_pipeline.registry import TEXT, TIME
 
 _COPY_AMOUNT, _COPY_TIME = 1, timedelta(hours=1)
@@ -41,13 +41,11 @@ def payments(
         is_ignored=pl.col("product_ref").is_in(list(scope.ignore_products)).fill_null(value=False),
         is_granted_to_other=pl.col("row").is_in(_granted_to_others(sold.lazy(), access)["row"].implode()),
         **{column: known[column].gather(sold["person"]) for column in ("has_address", "is_person_known")},
-    ).lazy()
-    recurring = _of_subscription(frame, subscriptions).collect().lazy()
-    return (
-        frame.join(recurring, on="row", how="left", validate="1:1")
-        .join(_twins(frame, recurring, scope.span("twin_window")), on="row", how="left", validate="1:1")
-        .with_columns(pl.col("is_renewal", "is_arrears").fill_null(value=False))
-        .collect()
+    )
+    recurring = _of_subscription(frame.lazy(), subscriptions).collect().lazy()
+    twins = _twins(frame.lazy(), recurring, scope.span("twin_window"))
+    return beside(frame, [recurring, twins], ["row"]).with_columns(
+        pl.col("is_renewal", "is_arrears").fill_null(value=False)
     )
 
 

@@ -103,5 +103,7 @@ def beside(frame: pl.DataFrame, parts: Iterable[pl.LazyFrame], on: Sequence[str]
     Each part is joined to the key alone: joined to the whole one after the other, each would copy all that stands already.
     """
     key = frame.lazy().select(on)
-    found = [key.join(part, on=on, how="left", validate="m:1", maintain_order="left").drop(on) for part in parts]
-    return pl.concat([frame, *pl.collect_all(found)], how="horizontal")
+    found = [
+        key.join(part, on=on, how="left", validate="m:1", maintain_order="left").drop(on).collect() for part in parts
+    ]
+    return pl.concat([frame, *found], how="horizontal")
