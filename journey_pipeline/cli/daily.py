@@ -89,7 +89,7 @@ def demo_business(
     console.print(
         f"  A business of {people:,} people, as of {at.astimezone(zone):%A %d %B %Y %H:%M %Z} [dim]{took:.1f} s[/]"
     )
-    with server.serve(world) as urls, _secrets(server.secrets()):
+    with server.serve(world, limits=server.LIMITS) as urls, _secrets(server.secrets()):
         yield Day(served(found, urls), place.root, place, at)
 
 

@@ -1,8 +1,10 @@
 """Serves a world's platforms on loopback, each under its own path, as its vendor's API would answer."""
 
+import math
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,6 +21,29 @@ from journey_pipeline.sandbox.world import World
 
 PLATFORMS = ("typeform", "stripe", "hubspot", "teachable", "mailchimp", "zendesk")
 _START_S = 10.0
+# Requests per seconds that the vendors grant an account like this one; HubSpot's search limit is its fake's own.
+LIMITS: Mapping[str, tuple[int, float]] = {
+    "stripe": (100, 1), "typeform": (2, 1), "hubspot": (100, 10), "teachable": (100, 60), "zendesk": (10, 60),
+}  # fmt: skip
+
+
+class _Limited:
+    """Answers 429 with Retry-After once a platform was asked more often than its vendor lets one."""
+
+    def __init__(self, app: ASGIApp, limit: tuple[int, float]) -> None:
+        self._app, (self._most, self._span) = app, limit
+        self._asked: deque[float] = deque()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        now = time.monotonic()
+        while self._asked and self._asked[0] <= now - self._span:
+            self._asked.popleft()
+        if len(self._asked) >= self._most:
+            wait = math.ceil(self._asked[0] + self._span - now)
+            await PlainTextResponse("too many requests", 429, {"Retry-After": str(wait)})(scope, receive, send)
+            return
+        self._asked.append(now)
+        await self._app(scope, receive, send)
 
 
 class _Troubled:
@@ -48,9 +73,15 @@ def _fake(platform: str) -> Any:
     return import_module(f"journey_pipeline.sandbox.fakes.{platform}")
 
 
-def application(world: World, platforms: tuple[str, ...] = PLATFORMS) -> Starlette:
-    """All fakes of a world under one roof: `/stripe/…`, `/hubspot/…`."""
-    mounts = [Mount(f"/{p}", app=_Troubled(_fake(p).app(world), world, p)) for p in platforms]
+def application(
+    world: World, platforms: tuple[str, ...] = PLATFORMS, limits: Mapping[str, tuple[int, float]] | None = None
+) -> Starlette:
+    """All fakes of a world under one roof: `/stripe/…`, `/hubspot/…`; `limits`: requests per seconds, by platform."""
+    mounts = []
+    for platform in platforms:
+        app: ASGIApp = _Troubled(_fake(platform).app(world), world, platform)
+        limit = (limits or {}).get(platform)
+        mounts.append(Mount(f"/{platform}", app=_Limited(app, limit) if limit else app))
     return Starlette(routes=mounts, exception_handlers={404: _nowhere})
 
 
@@ -59,7 +90,9 @@ async def _nowhere(_request: Request, _error: Exception) -> PlainTextResponse:
 
 
 @contextmanager
-def serve(world: World, platforms: tuple[str, ...] = PLATFORMS) -> Iterator[Mapping[str, str]]:
+def serve(
+    world: World, platforms: tuple[str, ...] = PLATFORMS, limits: Mapping[str, tuple[int, float]] | None = None
+) -> Iterator[Mapping[str, str]]:
     """Serve on a free loopback port; gives the base URL of each platform.
 
     Raises:
@@ -68,7 +101,9 @@ def serve(world: World, platforms: tuple[str, ...] = PLATFORMS) -> Iterator[Mapp
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(application(world, platforms), log_level="error", access_log=False))
+        server = uvicorn.Server(
+            uvicorn.Config(application(world, platforms, limits), log_level="error", access_log=False)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         deadline = time.monotonic() + _START_S

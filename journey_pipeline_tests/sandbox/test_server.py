@@ -1,5 +1,6 @@
 """The sandbox's server: one address for each platform, gone when the block ends, and failing as it is told to."""
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -123,3 +124,16 @@ def test_trouble_is_one_platforms_own_and_ends_when_it_is_taken_away(client: htt
         assert client.get(f"{urls['zendesk']}/api/v2/incremental/users/cursor").status_code == 500
         world.trouble.clear()
         assert client.get(f"{urls['zendesk']}/api/v2/incremental/users/cursor").status_code == 401
+
+
+def test_who_asks_too_often_is_told_when_to_come_again(client: httpx.Client) -> None:
+    with serve(make_world("typeform"), ("typeform",), limits={"typeform": (2, 60)}) as urls:
+        assert statuses(client, urls["typeform"], 3) == [200, 200, 429]
+        assert 58 <= int(client.get(f"{urls['typeform']}/forms").headers["Retry-After"]) <= 60
+
+
+def test_after_the_span_it_answers_again(client: httpx.Client) -> None:
+    with serve(make_world("typeform"), ("typeform",), limits={"typeform": (1, 0.3)}) as urls:
+        assert statuses(client, urls["typeform"], 2) == [200, 429]
+        time.sleep(0.35)
+        assert statuses(client, urls["typeform"], 1) == [200]
