@@ -29,11 +29,9 @@ undotted as (
     select record, name, exact, domain, case when domain = 'gmail.com' then replace(local, '.', '') else local end as local
     from untagged
 )
-select record, 'email:' || case when local = '' then exact else local || '@' || domain end as key,
-       any_value(exact) as exact, any_value(words) as words
+select record, 'email:' || case when local = '' then exact else local || '@' || domain end as key, exact, words
 from undotted
-left join names using (name)
-group by record, key;
+left join names using (name);
 
 -- Plain North American numbers, as libphonenumber reads them; the sandbox has no others.
 create table phone_ties as
@@ -52,20 +50,32 @@ left join names using (name)
 where digits <> '';
 
 create table shared as
-with mailboxes as (
-    select record, min(key) as mailbox from email_ties group by record
-),
-spoken as (
+with spoken as (
     select key, record, words, true as is_email from email_ties
     union all
     select key, record, words, false from phone_ties
+),
+doubtful as (
+    select key, is_email
+    from spoken
+    group by key, is_email
+    having min(words) <> max(words) or (not is_email and count(*) > getvariable('people_per_phone'))
+),
+bearers as (
+    select key, spoken.record, words, is_email from spoken join doubtful using (key, is_email)
+),
+mailboxes as (
+    select record, min(key) as mailbox
+    from email_ties
+    where record in (select record from bearers where not is_email)
+    group by record
 )
-select key, bool_and(is_email) as is_email, count(distinct mailbox) filter (not is_email) as mailbox_count,
+select key, is_email, count(distinct mailbox) filter (not is_email) as mailbox_count,
        list_sort(list(distinct words) filter (words is not null)) as names
-from spoken
+from bearers
 left join mailboxes using (record)
-group by key
-having min(words) <> max(words) or (not bool_and(is_email) and count(*) > getvariable('people_per_phone'));
+group by key, is_email
+having min(words) <> max(words) or mailbox_count > getvariable('people_per_phone');
 
 -- A name whose words are all in one other name of the key belongs to that one's group.
 create table name_groups as

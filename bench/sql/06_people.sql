@@ -5,8 +5,8 @@ select platform, kind, row_number() over (order by platform, kind) as source
 from (select distinct platform, kind from everything);
 
 create table whose as
-select component as person, record, kind, platform, record_id, source, first_loaded_at, is_test,
-       lower(trim(email, E' \t\r\n')) as email, confidence
+select component as person, record, kind, platform, record_id, source, first_loaded_at, is_test, email,
+       confidence
 from everything
 join components using (record)
 join sources using (platform, kind)
@@ -22,7 +22,7 @@ with earliest as (
 test_buyers as (
     select distinct person
     from whose
-    where is_test and len(list_filter(getvariable('test_buyers'), lambda pattern: email glob pattern)) > 0
+    where is_test and len(list_filter(getvariable('test_buyers'), lambda pattern: lower(trim(email, E' \t\r\n')) glob pattern)) > 0
 ),
 least_source as (
     select person, min(source) as source

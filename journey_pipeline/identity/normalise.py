@@ -61,13 +61,8 @@ def phones(texts: pl.Series, country: str | None) -> pl.Series:
     """
     digits = pl.col("raw").str.replace_all(r"[\s().-]", "")
     national = r"^1?([2-9][0-9]{9})$" if country in _NORTH_AMERICA else r"^$()"
-    read = pl.DataFrame({"raw": texts}).select(
-        "raw",
-        read=pl.coalesce(
-            pl.lit("+1") + digits.str.extract(r"^\+1([2-9][0-9]{9})$", 1),
-            pl.lit("+1") + digits.str.extract(national, 1),
-        ),
-    )
+    plain = pl.coalesce(digits.str.extract(r"^\+1([2-9][0-9]{9})$", 1), digits.str.extract(national, 1))
+    read = pl.LazyFrame({"raw": texts}).select("raw", read=pl.lit("+1") + plain).collect()
     rest = read.filter(pl.col("read").is_null())["raw"].unique().drop_nulls()
     if rest.is_empty():
         return read["read"]

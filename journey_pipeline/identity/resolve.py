@@ -19,12 +19,11 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from journey_pipeline.expressions import spelled
+from journey_pipeline.expressions import Numbers, foremost, numbers, spelled
 from journey_pipeline.identity import normalise
 from journey_pipeline.model import Thresholds
 from journey_pipeline.registry import KINDS, NO_PERSON, TABLES, TEXT
 
-Numbers = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
 
 PERSON_KINDS = tuple(kind for kind in KINDS if kind not in NO_PERSON)
@@ -86,7 +85,7 @@ class _Ties(NamedTuple):
     """Which record bears which key (`type:value`), once each.
 
     `emails`: record, name, key (its mailbox), exact (the address as written), how. `phones`: record, name, key. `ids`:
-    record, key. The numbers of keys and addresses count up from 0 together: they are nodes of one graph.
+    record, key. Keys are numbered together, addresses apart from them.
     """
 
     emails: pl.DataFrame
@@ -150,20 +149,20 @@ def _names(texts: pl.Series) -> pl.DataFrame:
 
 
 def _ties(records: pl.DataFrame, country: str | None) -> _Ties:
-    coded = pl.Categorical(_fresh())
+    keyed, written = pl.Categorical(_fresh()), pl.Categorical(_fresh())
 
     def emails(texts: pl.Series) -> pl.DataFrame:
         exact, mailbox = pl.col("exact"), pl.col("mailbox")
-        read = pl.DataFrame({"exact": texts}).with_columns(normalise.email(exact))
+        read = pl.LazyFrame({"exact": texts}).with_columns(normalise.email(exact))
         return read.with_columns(mailbox=normalise.canonical(exact)).select(
-            pl.concat_str(pl.lit("email:"), mailbox).cast(coded).alias("key"),
-            pl.concat_str(pl.lit("exact:"), exact).cast(coded).alias("exact"),
+            pl.concat_str(pl.lit("email:"), mailbox).cast(keyed).alias("key"),
+            exact.cast(written),
             pl.when(exact == mailbox).then(pl.lit("exact", _HOW)).otherwise(pl.lit("normalised", _HOW)).alias("how"),
-        )
+        ).collect()  # fmt: skip
 
     def phones(texts: pl.Series) -> pl.DataFrame:
         read = pl.DataFrame({"key": normalise.phones(texts, country)})
-        return read.select(key=pl.concat_str(pl.lit("phone:"), "key").cast(coded))
+        return read.select(key=pl.concat_str(pl.lit("phone:"), "key").cast(keyed))
 
     def keys(said: pl.DataFrame, read: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
         return said.drop("text").with_columns(_once(said["text"], read)).filter(pl.col("key").is_not_null())
@@ -174,7 +173,7 @@ def _ties(records: pl.DataFrame, country: str | None) -> _Ties:
     # Reading texts is one thread's work, so columns are read side by side.
     with ThreadPoolExecutor() as pool:
         own_emails, own_phones = pool.submit(of_column, "email", emails), pool.submit(of_column, "phone", phones)
-        linked = _linked(records, coded)
+        linked = _linked(records, keyed)
 
     def with_told(own: pl.DataFrame, what: str, read: Callable[[pl.Series], pl.DataFrame]) -> pl.DataFrame:
         """Beside what records say in a column, what platforms say in `keys`: they may repeat it."""
@@ -195,18 +194,17 @@ def _ties(records: pl.DataFrame, country: str | None) -> _Ties:
     )
 
 
-def _linked(records: pl.DataFrame, coded: pl.Categorical) -> pl.DataFrame:
+def _linked(records: pl.DataFrame, keyed: pl.Categorical) -> pl.DataFrame:
     """record, name, key: what platforms themselves say belongs together, once each."""
-    every = records.lazy()
-    return (
-        pl.concat([
-            every.filter(pl.col("keys").list.len() > 0).select("record", "name", key="keys").explode("key"),
-            *(every.filter(pl.col(c).is_not_null()).select("record", "name", key=c) for c in ("own_key", "merged_into")),
-        ])
-        .with_columns(pl.col("key").cast(coded))
-        .unique(["record", "key"])
-        .collect()
-    )  # fmt: skip
+    every, count = records.lazy(), pl.col("keys").list.len()
+    alone = count.eq(1) & pl.col("own_key").is_null()
+    several = every.filter((count > 0) & ~alone)
+    told = [
+        several.select("record", "name", key="keys").explode("key"),
+        *(every.filter(pl.col(c).is_not_null()).select("record", "name", key=c) for c in ("own_key", "merged_into")),
+    ]
+    one = every.filter(alone).select("record", "name", key=pl.col("keys").list.first())
+    return pl.concat([one, pl.concat(told).unique(["record", "key"])]).with_columns(pl.col("key").cast(keyed)).collect()
 
 
 def _fresh() -> pl.Categories:
@@ -335,10 +333,10 @@ def _components(count: int, ties: _Ties) -> tuple[Numbers, Shares]:
     levels = (
         (SURE, ties.emails, "exact"), (SURE, ties.ids, "key"), (SAME_MAILBOX, ties.emails, "key"), (SAME_PHONE, ties.phones, "key"),
     )  # fmt: skip
-    label = _gathered(count, _numbers(ties.emails["record"]), _numbers(ties.emails["exact"]))
+    label = _gathered(count, numbers(ties.emails["record"]), numbers(ties.emails["exact"]))
     held: Shares = np.ones(int(label.max(initial=-1)) + 1)
     for level, frame, node in levels:
-        one, other = _neighbours(label[_numbers(frame["record"])], _numbers(frame[node]))
+        one, other = _neighbours(label[numbers(frame["record"])], numbers(frame[node]))
         graph = coo_array((np.ones(one.size, np.int8), (one, other)), shape=(held.size, held.size))
         total, joined = connected_components(graph, directed=False)
         weakest: Shares = np.ones(total)
@@ -372,10 +370,6 @@ def _first(node: Numbers) -> Numbers:
     return found
 
 
-def _numbers(column: pl.Series) -> Numbers:
-    return column.to_physical().to_numpy().astype(np.int64)
-
-
 def _people(records: pl.DataFrame, ties: _Ties, component: Numbers, confidence: Shares) -> pl.DataFrame:
     """One row per component that somebody is behind, numbered in the order of person_id."""
     size = confidence.size
@@ -397,23 +391,19 @@ def _people(records: pl.DataFrame, ties: _Ties, component: Numbers, confidence: 
 
 def _keys_of(said: pl.DataFrame, component: Numbers, size: int) -> Numbers:
     """How many keys each component has; a key that ties is in one component only."""
-    node = _numbers(said["key"])
+    node = numbers(said["key"])
     is_first = _first(node)[node] == np.arange(node.size)
-    found: Numbers = np.bincount(component[_numbers(said["record"])[is_first]], minlength=size)
+    found: Numbers = np.bincount(component[numbers(said["record"])[is_first]], minlength=size)
     return found
 
 
 def _ids(records: pl.DataFrame, component: Numbers) -> pl.DataFrame:
     """component, person_id: the hash of the component's anchor, the record loaded first (ties: the least name)."""
-    anchor: Numbers = np.flatnonzero(~records["is_nobody"].to_numpy())
-    for column in ("first_loaded_at", "teller"):
-        value = _numbers(records[column])[anchor]
-        least = np.full(component.max(initial=-1) + 1, np.iinfo(np.int64).max)
-        np.minimum.at(least, component[anchor], value)
-        anchor = anchor[value == least[component[anchor]]]
+    somebody = records.with_columns(component=pl.lit(pl.Series(component))).filter(~pl.col("is_nobody"))
+    anchor = foremost(*(numbers(somebody[column]) for column in ("component", "first_loaded_at", "teller")))
     left = (
-        records.lazy()
-        .select(pl.col("platform", "kind", "record_id").gather(anchor), component=pl.lit(pl.Series(component[anchor])))
+        somebody.lazy()
+        .select(pl.col("component", "platform", "kind", "record_id").gather(anchor))
         .group_by("component")
         .agg(pl.col("record_id").min(), pl.col("platform", "kind").first())
         .select(

@@ -199,11 +199,25 @@ def _bookings(booked: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _leads(leads: pl.LazyFrame) -> pl.LazyFrame:
-    return leads.sort("occurred_at", "ref").group_by(JOURNEY, maintain_order=True).agg(
-        pl.col("occurred_at").min().alias("lead_at"),
-        pl.len().cast(pl.Int64).alias("submission_count"),
-        pl.col("source").drop_nulls().first().alias("_lead_channel"),
-    )  # fmt: skip
+    return (
+        _in_order(leads, pl.col("source"))
+        .group_by(JOURNEY)
+        .agg(
+            pl.col("occurred_at").min().alias("lead_at"),
+            pl.len().cast(pl.Int64).alias("submission_count"),
+            pl.col("_channel").min_by("_place").alias("_lead_channel"),
+        )
+    )
+
+
+def _in_order(frame: pl.LazyFrame, channel: pl.Expr) -> pl.LazyFrame:
+    """Each record with its `_channel`, and its `_place` in time among those that have one."""
+    return (
+        frame.select("person", "offer", "occurred_at", "ref", _channel=channel)
+        .sort("occurred_at", "ref")
+        .with_row_index("_place")
+        .with_columns(pl.when(pl.col("_channel").is_not_null()).then("_place"))
+    )
 
 
 def _tickets(tickets: pl.LazyFrame) -> pl.LazyFrame:
@@ -233,12 +247,15 @@ def _notified(kinds: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
 
 
 def _touches(touches: pl.LazyFrame) -> pl.LazyFrame:
-    channel = pl.coalesce("channel", "source")
-    return touches.sort("occurred_at", "ref").group_by("person", maintain_order=True).agg(
-        pl.col("occurred_at").first().alias("first_touch_at"),
-        channel.drop_nulls().first().alias("first_channel"),
-        channel.drop_nulls().last().alias("last_channel"),
-    )  # fmt: skip
+    return (
+        _in_order(touches, pl.coalesce("channel", "source"))
+        .group_by("person")
+        .agg(
+            pl.col("occurred_at").min().alias("first_touch_at"),
+            pl.col("_channel").min_by("_place").alias("first_channel"),
+            pl.col("_channel").max_by("_place").alias("last_channel"),
+        )
+    )
 
 
 def _of_person(people: pl.DataFrame) -> pl.DataFrame:

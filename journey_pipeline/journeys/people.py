@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import polars as pl
 
+from journey_pipeline.expressions import foremost, numbers
 from journey_pipeline.identity import Identity, normalise
 from journey_pipeline.journeys.scope import Scope, beside
 from journey_pipeline.registry import TABLES, TEXT
@@ -61,22 +62,30 @@ def people(
 def _golden(everything: Mapping[str, pl.LazyFrame]) -> list[pl.LazyFrame]:
     """email, phone, name of each person: the first kind of `_GOLDEN` that has one, its newest record."""
     said = pl.concat([
-        f.select("person", "email", "phone", "name", "occurred_at", "record_id", rank=pl.lit(n, pl.Int8))
-        for n, kind in enumerate(_GOLDEN) for f in [everything[kind]]
+        everything[kind].select("person", "email", "phone", "name", "occurred_at", rank=pl.lit(n, pl.Int8))
+        for n, kind in enumerate(_GOLDEN)
     ])  # fmt: skip
-    parts = []
-    for column in ("email", "phone", "name"):
-        value = normalise.email(pl.col("email")) if column == "email" else pl.col(column).str.strip_chars()
-        best = (
-            said.filter(pl.col(column).is_not_null())
-            .select("person", value.alias(column), "rank", "occurred_at", "record_id")
-            .filter(pl.col(column).is_not_null())
-            .filter(pl.col("rank") == pl.col("rank").min().over("person"))
-            .filter(pl.col("occurred_at") == pl.col("occurred_at").max().over("person"))
-            .group_by("person").agg(pl.col(column).min())
-        )  # fmt: skip
-        parts.append(best)
-    return parts
+    return [
+        _believed(said, "email", normalise.email(pl.col("email"))),
+        _believed(said, "phone", pl.col("phone").str.strip_chars()),
+        _believed(said, "name", pl.col("name").str.strip_chars()),
+    ]
+
+
+def _believed(said: pl.LazyFrame, column: str, value: pl.Expr) -> pl.LazyFrame:
+    """The one value of a column for each person; `value` reads it, null where it can't be read."""
+
+    def best(told: pl.DataFrame) -> pl.DataFrame:
+        return told[foremost(numbers(told["person"]), numbers(told["rank"]), -numbers(told["occurred_at"]))]
+
+    told = said.filter(pl.col(column).is_not_null()).select("person", column, "rank", "occurred_at").collect()
+    # Most can be read, so what is chosen is read; only who chose what can't be read chooses again among what can.
+    read = best(told).with_columns(value)
+    unread = read.filter(pl.col(column).is_null()).join(read.drop_nulls(column), on="person", how="anti")["person"]
+    if unread.len():
+        others = told.filter(pl.col("person").is_in(unread.unique().implode())).with_columns(value).drop_nulls(column)
+        read = pl.concat([read, best(others)])
+    return read.lazy().drop_nulls(column).group_by("person").agg(pl.col(column).min())
 
 
 def _first(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
@@ -106,29 +115,31 @@ def _contacts(contacts: pl.LazyFrame, scope: Scope) -> list[pl.LazyFrame]:
         .agg(pl.col("second_contact_at").last())
     )
     stage = pl.col("lifecycle_stage")
+    told = surviving.select(
+        "person", "platform", "record_id", pl.coalesce("updated_at", "occurred_at").alias("_newest_at"),
+        crm_at="occurred_at", crm_owner="owner", crm_source="source", crm_campaign="campaign", crm_stage=stage,
+        crm_customer_at=pl.when(stage.is_not_null()).then("customer_since_at"),
+    )  # fmt: skip
+    counted = surviving.group_by("person").agg(pl.len().cast(pl.Int64).alias("crm_contact_count"))
+    several = counted.filter(pl.col("crm_contact_count") > 1)
     newest = (
-        surviving.sort(pl.coalesce("updated_at", "occurred_at"), "platform", "record_id")
+        told.join(several, on="person", how="semi")
+        .sort("_newest_at", "platform", "record_id")
         .group_by("person", maintain_order=True)
         .agg(
-            pl.col("occurred_at").min().alias("crm_at"),
-            pl.len().cast(pl.Int64).alias("crm_contact_count"),
-            pl.col("owner").drop_nulls().last().alias("crm_owner"),
-            pl.col("source").drop_nulls().last().alias("crm_source"),
-            pl.col("campaign").drop_nulls().last().alias("crm_campaign"),
-            stage.drop_nulls().last().alias("crm_stage"),
-            pl.col("customer_since_at").filter(stage.is_not_null()).last().alias("crm_customer_at"),
-        )
-        .with_columns(
-            is_crm_customer=pl.col("crm_stage")
-            .str.to_lowercase()
-            .is_in(list(scope.customer_stages))
-            .fill_null(value=False)
+            pl.col("crm_at").min(),
+            pl.col("crm_owner", "crm_source", "crm_campaign", "crm_stage").drop_nulls().last(),
+            pl.col("crm_customer_at").filter(pl.col("crm_stage").is_not_null()).last(),
         )
     )
+    # Most people are one contact, whose word needs no comparing.
+    alone = told.join(several, on="person", how="anti").select(newest.collect_schema().names())
+    is_customer = pl.col("crm_stage").str.to_lowercase().is_in(list(scope.customer_stages))
+    known = pl.concat([alone, newest]).with_columns(is_crm_customer=is_customer.fill_null(value=False))
     deleted = marked.filter(gone).group_by("person").agg(
         pl.coalesce("gone_at", "updated_at", "loaded_at").max().alias("crm_deleted_at")
     )  # fmt: skip
-    return [newest, fullest, second, deleted]
+    return [known, counted, fullest, second, deleted]
 
 
 def _money(paid: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
@@ -141,10 +152,12 @@ def _money(paid: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
         .group_by("person", maintain_order=True)
         .agg(pl.struct(ref=pl.col("currency"), amount_minor=pl.col("net_minor")).alias("lifetime_other"))
     )  # fmt: skip
-    return counted.group_by("person").agg(
+    return counted.select(
+        "person", "succeeded_at", "net_minor", _own_minor=pl.when(own).then("net_minor").otherwise(0)
+    ).group_by("person").agg(
         pl.col("succeeded_at").min().alias("first_paid_at"),
-        (pl.col("net_minor") > 0).any().alias("has_net_payment"),
-        pl.col("net_minor").filter(own).sum().cast(pl.Int64).alias("lifetime_minor"),
+        (pl.col("net_minor").max() > 0).alias("has_net_payment"),
+        pl.col("_own_minor").sum().cast(pl.Int64).alias("lifetime_minor"),
     ).join(others, on="person", how="left")  # fmt: skip
 
 

@@ -67,17 +67,19 @@ def attach(frame: pl.LazyFrame, money: pl.LazyFrame, pairs: pl.LazyFrame) -> pl.
     """
     timed = money.filter(pl.col("offer") > 0).sort("money_at")
     latest = timed.group_by("person").agg(pl.col("offer").last().alias("_latest"))
-    some = pairs.group_by("person").agg(pl.col("offer").min().alias("_any"))
+    some = pairs.group_by("person").agg(pl.col("offer").min().alias("_any"), pl.len().alias("_count"))
     after = timed.select("person", pl.col("offer").alias("_after"), "money_at")
-    loose = (
-        frame.filter(pl.col("offer") == 0)
+    loose = frame.filter(pl.col("offer") == 0).join(some, on="person", how="left")
+    has_choice = (pl.col("_count") > 1).fill_null(value=False)
+    chosen = (
+        loose.filter(has_choice)
         .sort("occurred_at")
         .join_asof(
             after, left_on="occurred_at", right_on="money_at", by="person", strategy="forward", check_sortedness=False
         )
         .join(latest, on="person", how="left")
-        .join(some, on="person", how="left")
-        .with_columns(offer=pl.coalesce("_after", "_latest", "_any", pl.lit(0, pl.Int64)))
-        .drop("_after", "_latest", "_any", "money_at", strict=False)
+        .with_columns(offer=pl.coalesce("_after", "_latest", "_any"))
+        .select(frame.collect_schema().names())
     )
-    return pl.concat([frame.filter(pl.col("offer") > 0), loose], how="diagonal")
+    given = loose.filter(~has_choice).with_columns(offer=pl.col("_any").fill_null(0)).drop("_any", "_count")
+    return pl.concat([frame.filter(pl.col("offer") > 0), given, chosen])

@@ -188,19 +188,19 @@ def _twins(paid: pl.LazyFrame, recurring: pl.LazyFrame, window: timedelta) -> pl
 def subscriptions(agreed: pl.LazyFrame, paid: pl.LazyFrame) -> pl.DataFrame:
     """The subscriptions of real people with the derived columns of the registry, and what entitlement needs of payments."""
     status = pl.col("status")
+    # The last payment is the one of the greatest ordinal: only those that count have one.
     by_subscription = (
-        paid.filter(pl.col("subscription_ref").is_not_null() & pl.col("counts"))
-        .sort("occurred_at", "ref")
-        .group_by("subscription_ref")
+        paid.filter(pl.col("ordinal").is_not_null())
+        .with_columns(_kept_at=pl.when(pl.col("net_minor") > 0).then("occurred_at"))
+        .group_by(pl.col("subscription_ref").alias("ref"))
         .agg(
-            (pl.col("net_minor") > 0).sum().cast(pl.Int64).alias("paid_count"),
-            pl.col("occurred_at").filter(pl.col("net_minor") > 0).max().alias("last_paid_at"),
+            pl.col("_kept_at").count().cast(pl.Int64).alias("paid_count"),
+            pl.col("_kept_at").max().alias("last_paid_at"),
             pl.col("succeeded_at").min().alias("first_succeeded_at"),
-            pl.col("is_refunded").last().alias("is_last_refunded"),
-            pl.col("disputed_at").last().alias("_disputed_at"),
-            pl.col("dispute_status").last().alias("_dispute_status"),
+            pl.col("is_refunded").max_by("ordinal").alias("is_last_refunded"),
+            pl.col("disputed_at").max_by("ordinal").alias("_disputed_at"),
+            pl.col("dispute_status").max_by("ordinal").alias("_dispute_status"),
         )
-        .rename({"subscription_ref": "ref"})
     )
     frame = (
         agreed.with_columns(ref=ref())
