@@ -127,7 +127,7 @@ def _probes(source: Source, known: Mapping[str, str], day: Day) -> Iterator[Answ
     cursors = day.home.log.cursors(source.name)
     answered = []
     for resource in source.platform.resources:
-        pull = Pull(source.name, source.options, known, day.as_of, cursors.get(resource.name))
+        pull = Pull(source.name, resource, source.options, known, day.as_of, cursors.get(resource.name))
         try:
             next(iter(resource.pull(pull)), None)
         except SourceError as error:

@@ -60,7 +60,7 @@ def ingest(
     def pulled(resource: Resource) -> Iterator["pa.Table"]:
         outcome = Outcome(resource.name, resource.mode)
         outcomes.append(outcome)
-        pull = Pull(name, options, secrets, loaded_at, cursors.get(resource.name))
+        pull = Pull(name, resource, options, secrets, loaded_at, cursors.get(resource.name))
         yield from _chunks(resource.pull, pull, outcome)
         outcome.expected_rows, outcome.cursor = pull.expected_rows, pull.next_cursor
 

@@ -5,7 +5,13 @@ from importlib import import_module
 from journey_pipeline.errors import JourneyError
 from journey_pipeline.platforms.base import Platform
 
-CATALOGUE: tuple[str, ...] = ("files", "hubspot", "mailchimp", "stripe", "teachable", "typeform", "zendesk")
+CATALOGUE: tuple[str, ...] = (
+    "activecampaign", "calcom", "calendly", "circle", "database", "discourse", "docusign", "files",
+    "freshdesk", "ga4", "gohighlevel", "google_ads", "google_sheets", "help_scout", "hubspot", "intercom",
+    "kajabi", "kit", "klaviyo", "learndash", "mailchimp", "meta_ads", "paddle", "pandadoc", "paypal",
+    "pipedrive", "posthog", "postmark", "salesforce", "sendgrid", "shopify", "slack", "stripe", "teachable",
+    "thinkific", "twilio", "typeform", "woocommerce", "xero", "zendesk", "zoom",
+)  # fmt: skip
 
 
 def get(name: str) -> Platform:

@@ -5,7 +5,7 @@ Not here: HTTP (http.py), translation of money and time (translate.py), storage 
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ Raw = Mapping[str, pl.LazyFrame]
 class Options(BaseModel):
     """What journey.yaml may say about a platform, beside `type`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Pull:
     """One pull of one resource: what it may use, and what it reports back."""
 
     platform: str
+    resource: "Resource"
     options: Any
     secrets: Mapping[str, str]
     loaded_at: datetime
@@ -37,6 +38,11 @@ class Pull:
     """How many rows the platform says there are, if it says so: fewer makes the load partial."""
     next_cursor: str | None = None
 
+    @property
+    def what(self) -> str:
+        """The source as sentences name it: `stripe charges`."""
+        return f"{self.platform} {self.resource.name}"
+
     def leave(self, **cursor: str | int | None) -> None:
         """Remember where the next load goes on; kept only if this one completes."""
         self.next_cursor = json.dumps(cursor, sort_keys=True)
@@ -45,6 +51,14 @@ class Pull:
     def left(self) -> dict[str, Any]:
         """What `leave` was given by the last complete load; empty on the first."""
         return dict(json.loads(self.cursor)) if self.cursor else {}
+
+    def until(self, **more: str | int | None) -> None:
+        """Remember that everything up to this load is read: the next one asks `since` then."""
+        self.leave(until=self.loaded_at.isoformat(), **more)
+
+    def since(self, overlap: timedelta = timedelta()) -> datetime | None:
+        """When the last complete load was, less the overlap; None: there was none, read everything."""
+        return datetime.fromisoformat(self.left["until"]) - overlap if "until" in self.left else None
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,8 @@ class Resource:
     """Older than this, what we know of it is stale."""
     history: timedelta | None = None
     """How far back the platform tells; None: from the beginning."""
+    scope: str = ""
+    """Permission that it needs, in the vendor's words."""
 
 
 @dataclass(frozen=True)
@@ -84,5 +100,5 @@ class Platform:
     title: str = ""
     verified: str = ""
     """Against what its requests and replies were verified."""
-    scopes: Mapping[str, str] = field(default_factory=dict)
-    """Permission that each resource needs, in the vendor's words."""
+    spec: Literal["official", "third party", "documentation"] = "documentation"
+    """Whose description of the API that was, at its strongest."""

@@ -1,23 +1,26 @@
-"""HTTP for all platforms: one client with retries, one way to page, one place where failures get their sentence.
+"""HTTP for all platforms: one client with retries, the kinds of auth and of paging, one place for failures' sentences.
 
 Every list is paged by an explicit paginator: dlt's guess is wrong for most vendors.
 """
 
+import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from journey_pipeline.errors import SourceError
+from journey_pipeline.platforms.base import Pull
 
 if TYPE_CHECKING:
     from dlt.sources.helpers.rest_client.paginators import BasePaginator
-    from requests import Response
-    from requests.auth import AuthBase
+    from requests import PreparedRequest, Response
 
 RETRIED = (408, 429, *range(500, 600))
 ATTEMPTS = 5
 BACKOFF_S = 1.0
 LONGEST_WAIT_S = 120.0
+_RENEWED_BEFORE_S = 60  # a token may run out between our looking and the vendor's
 
 _ADVICE = {
     400: "the request was refused as malformed; the platform may have changed its API",
@@ -27,17 +30,132 @@ _ADVICE = {
     422: "the request was refused; check the options of this platform in journey.yaml",
 }
 
+Auth = Callable[["PreparedRequest"], "PreparedRequest"]
+
+
+def bearer(token: str) -> Auth:
+    """`Authorization: Bearer …`."""
+    return in_headers(Authorization=f"Bearer {token}")
+
+
+def in_headers(**values: str) -> Auth:
+    """Keys in headers; `_` in a name stands for `-`."""
+
+    def signed(request: "PreparedRequest") -> "PreparedRequest":
+        request.headers.update({name.replace("_", "-"): value for name, value in values.items()})
+        return request
+
+    return signed
+
+
+def basic(user: str, password: str) -> Auth:
+    """`Authorization: Basic …`."""
+    from requests.auth import HTTPBasicAuth  # noqa: PLC0415 - slow to import, as all that follows
+
+    auth: Auth = HTTPBasicAuth(user, password)
+    return auth
+
+
+def granted(token: Callable[[], Mapping[str, Any]]) -> Auth:
+    """A bearer token that is asked for when it is needed, and again before it runs out.
+
+    `token` gives the vendor's answer: `access_token`, and `expires_in` in seconds.
+    """
+    held, until = "", 0.0
+
+    def signed(request: "PreparedRequest") -> "PreparedRequest":
+        nonlocal held, until
+        if time.monotonic() >= until:
+            answer = token()
+            held = str(answer["access_token"])
+            until = time.monotonic() + float(answer.get("expires_in", 1800)) - _RENEWED_BEFORE_S
+        request.headers["Authorization"] = f"Bearer {held}"
+        return request
+
+    return signed
+
+
+def by_cursor(path: str, param: str, *, more: str | None = None, until_empty: bool = False) -> "BasePaginator":
+    """The answer has at JSON path `path` what the next request says as `param`; `more`: path of "there is more"."""
+    from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator  # noqa: PLC0415
+
+    return JSONResponseCursorPaginator(path, param, stop_after_empty_page=until_empty, has_more_path=more)
+
+
+def by_cursor_in_body(path: str, field: str, *, more: str | None = None, until_empty: bool = False) -> "BasePaginator":
+    """As `by_cursor`, for a POST: `field` is the JSON path in the body of the next request."""
+    from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator  # noqa: PLC0415
+
+    return JSONResponseCursorPaginator(
+        path, cursor_body_path=field, stop_after_empty_page=until_empty, has_more_path=more
+    )
+
+
+def by_page(
+    param: str | None = "page", *, pages: str | None = None, more: str | None = None, field: str | None = None
+) -> "BasePaginator":
+    """Pages from 1 on; `pages`: path of how many there are, `more`: of "there is more"; neither: until an empty one.
+
+    `field` instead of `param`: the JSON path in the body of a POST.
+    """
+    from dlt.sources.helpers.rest_client.paginators import PageNumberPaginator  # noqa: PLC0415
+
+    return PageNumberPaginator(
+        base_page=1, page_param=None if field else param, total_path=pages, has_more_path=more, page_body_path=field
+    )
+
+
+def by_offset(
+    limit: int,
+    *,
+    offset_param: str = "offset",
+    limit_param: str = "limit",
+    total: str | None = None,
+    more: str | None = None,
+    in_body: bool = False,
+) -> "BasePaginator":
+    """`limit` rows from an offset on; `total`: path of how many rows there are; else until an empty page."""
+    from dlt.sources.helpers.rest_client.paginators import OffsetPaginator  # noqa: PLC0415
+
+    names = (offset_param, limit_param)
+    (offset, most), (offset_field, most_field) = ((None, None), names) if in_body else (names, (None, None))
+    return OffsetPaginator(
+        limit,
+        offset_param=offset,
+        limit_param=most,
+        total_path=total,
+        has_more_path=more,
+        offset_body_path=offset_field,
+        limit_body_path=most_field,
+    )
+
+
+def by_link(path: str) -> "BasePaginator":
+    """The answer has the address of the next page at JSON path `path`, whole or from the host on."""
+    from dlt.sources.helpers.rest_client.paginators import JSONLinkPaginator  # noqa: PLC0415
+
+    return JSONLinkPaginator(path)
+
+
+def by_header() -> "BasePaginator":
+    """The next page's address stands in the `Link` header, rel=next."""
+    from dlt.sources.helpers.rest_client.paginators import HeaderLinkPaginator  # noqa: PLC0415
+
+    return HeaderLinkPaginator()
+
+
+def in_one() -> "BasePaginator":
+    """The whole list is one answer."""
+    from dlt.sources.helpers.rest_client.paginators import SinglePagePaginator  # noqa: PLC0415
+
+    return SinglePagePaginator()
+
 
 class Api:
-    """One vendor's HTTP API. `what` names the source in error sentences; secrets never appear in them."""
+    """One vendor's HTTP API, for one pull: its source stands in error sentences, secrets never do."""
 
     def __init__(
-        self,
-        base_url: str,
-        *,
-        auth: "AuthBase | None" = None,
-        headers: Mapping[str, str] | None = None,
-        scopes: Mapping[str, str] | None = None,
+        self, pull: Pull, base_url: str, *, auth: Auth | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         # dlt takes two seconds to import; nothing but an actual pull should pay for it.
         from dlt.sources.helpers.requests import Client  # noqa: PLC0415
@@ -51,18 +169,17 @@ class Api:
             raise_for_status=False,
         ).session
         weakref.finalize(self, session.close)  # else its sockets stay open until they are collected, with a warning
-        self._rest = RESTClient(base_url, headers=dict(headers or {}), auth=auth, session=session)
-        self._scopes = scopes or {}
+        self._rest = RESTClient(base_url, headers=dict(headers or {}), auth=auth, session=session)  # type: ignore[arg-type] # requests takes any callable
+        self._pull = pull
 
     def pages(
         self,
         path: str,
         *,
-        paginator: "BasePaginator",
+        by: "BasePaginator",
         rows: str,
         params: Mapping[str, Any] | None = None,
         json: Mapping[str, Any] | None = None,
-        what: str,
     ) -> Iterator[tuple[list[dict[str, Any]], Mapping[str, Any]]]:
         """Page after page of (rows, whole body); `rows` is the JSON path of the list, `$` for the body itself.
 
@@ -77,53 +194,78 @@ class Api:
                 method="POST" if json is not None else "GET",
                 params=dict(params or {}),
                 json=dict(json) if json is not None else None,
-                paginator=paginator,
+                paginator=by,
                 data_selector=rows,
                 hooks={"response": [_name_wait, _raise]},
             ):
                 body = page.response.json()
                 yield list(page), body if isinstance(body, dict) else {}
         except requests.HTTPError as error:
-            raise self._refusal(error.response, what) from None
+            raise self._refusal(error.response) from None
         except requests.RequestException as error:
-            raise _unreachable(what, error) from error
+            raise self._unreachable(error) from error
 
-    def get(self, path: str, *, params: Mapping[str, Any] | None = None, what: str) -> dict[str, Any]:
+    def rows(
+        self, path: str, *, by: "BasePaginator", rows: str, total: str | None = None, **asked: Any
+    ) -> Iterator[list[Mapping[str, Any]]]:
+        """Page after page of rows; arguments and errors of `pages`.
+
+        `total`: dotted path of how many rows there are in all. What the first page says there is expected of this pull.
+        """
+        for number, (page, body) in enumerate(self.pages(path, by=by, rows=rows, **asked)):
+            if total and number == 0:
+                stated = reduce(lambda part, name: part[name], total.split("."), body)
+                self._pull.expected_rows = (self._pull.expected_rows or 0) + int(str(stated))
+            yield list(page)
+
+    def get(self, path: str, *, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """One object.
 
         Raises:
             SourceError: transient after the retries are used up, permanent at once.
         """
-        return self._one("GET", path, what, params=dict(params or {}))
+        return self._one("GET", path, params=dict(params or {}))
 
-    def post(self, path: str, *, json: Mapping[str, Any], what: str) -> dict[str, Any]:
-        """One object, asked for with a body.
+    def post(
+        self, path: str, *, json: Mapping[str, Any] | None = None, form: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """One object, asked for with a body: JSON or a form.
 
         Raises:
             SourceError: transient after the retries are used up, permanent at once.
         """
-        return self._one("POST", path, what, json=dict(json))
+        return self._one("POST", path, **({"json": dict(json)} if json is not None else {"data": dict(form or {})}))
 
-    def _one(self, method: Any, path: str, what: str, **kwargs: Any) -> dict[str, Any]:
+    def _one(self, method: Any, path: str, **kwargs: Any) -> dict[str, Any]:
         import requests  # noqa: PLC0415
 
         try:
             reply = self._rest.request(path, method=method, hooks={"response": [_name_wait]}, **kwargs)
             if not reply.ok:
-                raise self._refusal(reply, what)
+                raise self._refusal(reply)
             return dict(reply.json())
         except requests.RequestException as error:
-            raise _unreachable(what, error) from error
+            raise self._unreachable(error) from error
 
-    def _refusal(self, reply: "Response", what: str) -> SourceError:
+    def refused(self, sentence: str, *, is_transient: bool = False) -> SourceError:
+        """For vendors that say no in words of their own: an error of this source."""
+        return SourceError(f"{self._pull.what}: {sentence}", is_transient=is_transient)
+
+    def _refusal(self, reply: "Response") -> SourceError:
         code = reply.status_code
         if code in RETRIED:
-            sentence = f"{what}: answered {code} {ATTEMPTS} times; it is down or limits us, the next run tries again."
-            return SourceError(sentence, is_transient=True)
+            sentence = f"answered {code} {ATTEMPTS} times; it is down or limits us, the next run tries again."
+            return self.refused(sentence, is_transient=True)
         advice = _ADVICE.get(code, "the platform refused the request")
-        scope = self._scopes.get(what.rsplit(" ", 1)[-1])
+        scope = self._pull.resource.scope
         needs = f" It needs: {scope}." if scope and code in (401, 403) else ""
-        return SourceError(f"{what}: answered {code}: {advice}.{needs}", is_transient=False)
+        return self.refused(f"answered {code}: {advice}.{needs}")
+
+    def _unreachable(self, error: Exception) -> SourceError:
+        sentence = (
+            f"no readable answer after {ATTEMPTS} attempts ({type(error).__name__}); check the network and the host."
+        )
+        return self.refused(sentence, is_transient=True)
 
 
 def _name_wait(reply: "Response", *_args: Any, **_kwargs: Any) -> None:
@@ -136,11 +278,3 @@ def _raise(reply: "Response", *_args: Any, **_kwargs: Any) -> None:
     """A hook runs inside the retries, and this error is one that they know and repeat."""
     _ = reply.content  # an unread answer keeps its connection
     reply.raise_for_status()
-
-
-def _unreachable(what: str, error: Exception) -> SourceError:
-    kind = type(error).__name__
-    return SourceError(
-        f"{what}: no readable answer after {ATTEMPTS} attempts ({kind}); check the network and the host.",
-        is_transient=True,
-    )

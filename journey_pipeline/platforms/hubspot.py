@@ -26,7 +26,7 @@ import polars as pl
 from journey_pipeline.expressions import spelled
 from journey_pipeline.platforms import base
 from journey_pipeline.platforms.base import Platform, Pull, Raw, Resource, Row
-from journey_pipeline.platforms.http import Api
+from journey_pipeline.platforms.http import Api, bearer, by_cursor
 from journey_pipeline.platforms.translate import (
     boolean,
     currency,
@@ -78,9 +78,7 @@ def _deals(pull: Pull) -> Iterator[list[Row]]:
         live = [{"id": row["id"]} for row in rows if not row["archived"]]
         to: dict[str, Any] = {}
         if live:
-            found = api.post(
-                "/crm/v4/associations/deals/contacts/batch/read", json={"inputs": live}, what=f"{pull.platform} deals"
-            )
+            found = api.post("/crm/v4/associations/deals/contacts/batch/read", json={"inputs": live})
             to = {str(result["from"]["id"]): result["to"] for result in found["results"]}
         # Of an archived deal the associations are gone: those of its last live version count.
         yield [row if row["archived"] else {**row, "contacts": to.get(row["id"], [])} for row in rows]
@@ -90,7 +88,6 @@ def _changed(pull: Pull, api: Api, name: str, modified: str, properties: tuple[s
     """What was changed since the last load, then what was archived since."""
     until = int(pull.loaded_at.timestamp() * 1000)
     since = pull.left.get("until", 0) - int(LOOK_BACK.total_seconds() * 1000)
-    what = f"{pull.platform} {name}"
     newer = [{"propertyName": modified, "operator": "GTE", "value": str(since)}] if since > 0 else []
     last, rest = 0, 1
     while rest > 0:
@@ -103,13 +100,13 @@ def _changed(pull: Pull, api: Api, name: str, modified: str, properties: tuple[s
             "limit": SEARCH_PAGE,
             "after": 0,
         }
-        found = api.post(f"/crm/v3/objects/{name}/search", json=query, what=what)
+        found = api.post(f"/crm/v3/objects/{name}/search", json=query)
         rows = found["results"]
         yield rows
         rest = found["total"] - len(rows) if rows else 0
         last = max((int(row["id"]) for row in rows), default=last)
     archived = {"archived": "true", "properties": ",".join(properties), "limit": LIST_PAGE}
-    for rows in _listed(api, f"/crm/v3/objects/{name}", archived, what):
+    for rows in _listed(api, f"/crm/v3/objects/{name}", archived):
         yield [row for row in rows if _millis(row["archivedAt"]) >= since]
     pull.leave(until=until)
 
@@ -117,25 +114,19 @@ def _changed(pull: Pull, api: Api, name: str, modified: str, properties: tuple[s
 def _owners(pull: Pull) -> Iterator[list[Row]]:
     for archived in ("false", "true"):
         params = {"archived": archived, "limit": LIST_PAGE}
-        yield from _listed(_api(pull), "/crm/v3/owners", params, f"{pull.platform} owners")
+        yield from _listed(_api(pull), "/crm/v3/owners", params)
 
 
 def _account(pull: Pull) -> Iterator[list[Row]]:
-    yield [_api(pull).get("/account-info/v3/details", what=f"{pull.platform} account")]
+    yield [_api(pull).get("/account-info/v3/details")]
 
 
-def _listed(api: Api, endpoint: str, params: Mapping[str, Any], what: str) -> Iterator[list[Row]]:
-    from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator  # noqa: PLC0415 - slow to import
-
-    paginator = JSONResponseCursorPaginator("paging.next.after", "after")
-    for rows, _ in api.pages(endpoint, params=params, paginator=paginator, rows="results", what=what):
-        yield list[Row](rows)
+def _listed(api: Api, endpoint: str, params: Mapping[str, Any]) -> Iterator[list[Row]]:
+    return api.rows(endpoint, params=params, by=by_cursor("paging.next.after", "after"), rows="results")
 
 
 def _api(pull: Pull) -> Api:
-    from dlt.sources.helpers.rest_client.auth import BearerTokenAuth  # noqa: PLC0415 - dlt is slow to import
-
-    return Api(pull.options.base_url, auth=BearerTokenAuth(pull.secrets["HUBSPOT_TOKEN"]), scopes=SCOPES)
+    return Api(pull, pull.options.base_url, auth=bearer(pull.secrets["HUBSPOT_TOKEN"]))
 
 
 def _millis(text: str) -> int:
@@ -301,7 +292,7 @@ SCOPES = {
 
 def _resource(name: str, pull: Callable[[Pull], Iterator[list[Row]]], *columns: str) -> Resource:
     objects = ("id", "properties", "created_at", "updated_at", "archived", "archived_at")
-    return Resource(name, "changes", pull, (*objects, *columns), lag=timedelta(minutes=10))
+    return Resource(name, "changes", pull, (*objects, *columns), lag=timedelta(minutes=10), scope=SCOPES[name])
 
 
 PLATFORM = Platform(
@@ -310,16 +301,18 @@ PLATFORM = Platform(
     resources=(
         _resource("contacts", _contacts),
         _resource("deals", _deals, "contacts"),
-        Resource("owners", "snapshot", _owners, ("id", "email")),
-        Resource("account", "snapshot", _account, ("portal_id", "ui_domain", "company_currency")),
+        Resource("owners", "snapshot", _owners, ("id", "email"), scope=SCOPES["owners"]),
+        Resource(
+            "account", "snapshot", _account, ("portal_id", "ui_domain", "company_currency"), scope=SCOPES["account"]
+        ),
     ),
     says={"contacts": ("contacts", "owners"), "deals": ("deals", "contacts", "owners", "account")},
     read=read,
     options=Options,
     secrets=("HUBSPOT_TOKEN",),
+    spec="third party",
     verified=(
         "The sandbox's requests and answers against third-party descriptions of the v3 API (HubSpot's own may not be "
         "stored); not against a live account."
     ),
-    scopes=SCOPES,
 )

@@ -31,12 +31,12 @@ from journey_pipeline.errors import SourceError
 from journey_pipeline.expressions import spelled
 from journey_pipeline.platforms import base
 from journey_pipeline.platforms.base import Platform, Pull, Raw, Resource, Row
-from journey_pipeline.platforms.http import Api
+from journey_pipeline.platforms.http import Api, basic, by_offset, in_one
 from journey_pipeline.platforms.translate import epoch_seconds, iso, keys, keys_in, newest, objects, path, records
 
 Purpose = Literal["welcome", "receipt", "dunning", "cart", "sequence", "newsletter", "other"]
 
-PAGE = 1000
+PAGE, TOTAL = 1000, "total_items"
 FULL_ANSWER = 1000
 OVERLAP = timedelta(hours=1)
 CAMPAIGN_HISTORY, CAMPAIGN_LOOK_BACK = timedelta(days=90), timedelta(days=7)
@@ -53,11 +53,7 @@ FIELDS = {
     "emails": (*_PERSON, "activity.action", "activity.timestamp"),
     "unsubscribes": (*_PERSON, "timestamp"),
 }  # fmt: skip
-_ACCOUNT = "a key of the account; Mailchimp's keys have no narrower scopes"
-SCOPES = {
-    **dict.fromkeys(("lists", "members", "campaigns", "sent_to", "email_activity", "unsubscribes"), _ACCOUNT),
-    "transactional": "a Transactional key allowed to call messages/search",
-}
+SCOPE = "a key of the account; Mailchimp's keys have no narrower scopes"
 
 
 class Options(base.Options):
@@ -78,40 +74,38 @@ class Options(base.Options):
 
 
 def lists(pull: Pull) -> Iterator[list[Row]]:
-    yield from _list(_api(pull, "lists"), pull, "lists", "lists")
+    yield from _list(_api(pull), "lists", "lists")
 
 
 def members(pull: Pull) -> Iterator[list[Row]]:
-    api, last = _api(pull, "members"), pull.left.get("until")
-    since = {"since_last_changed": _iso(datetime.fromisoformat(last) - OVERLAP)} if last else {}
-    listed = [row["id"] for page in _list(api, pull, "lists", "lists") for row in page]
-    pull.expected_rows = 0  # lists are not rows of this one
+    api, last = _api(pull), pull.since(OVERLAP)
+    since = {"since_last_changed": _iso(last)} if last else {}
     newest_first = {"sort_field": "last_changed", "sort_dir": "DESC"}
-    for one in listed:
-        yield from _list(api, pull, "members", f"lists/{one}/members", **newest_first, **since)
-    pull.leave(until=pull.loaded_at.isoformat())
+    for one in [row["id"] for page in _list(api, "lists", "lists", total=None) for row in page]:
+        yield from _list(api, "members", f"lists/{one}/members", **newest_first, **since)
+    pull.until()
 
 
 def campaigns(pull: Pull) -> Iterator[list[Row]]:
-    yield from _sent(_api(pull, "campaigns"), pull, pull.loaded_at - CAMPAIGN_HISTORY)
+    yield from _sent(_api(pull), pull, pull.loaded_at - CAMPAIGN_HISTORY)
 
 
 def sent_to(pull: Pull) -> Iterator[list[Row]]:
-    yield from _of_campaigns(pull, "sent_to", "sent-to", "sent_to")
+    yield from _of_campaigns(pull, "sent-to", "sent_to")
 
 
 def email_activity(pull: Pull) -> Iterator[list[Row]]:
-    yield from _of_campaigns(pull, "email_activity", "email-activity", "emails")
+    yield from _of_campaigns(pull, "email-activity", "emails")
 
 
 def unsubscribes(pull: Pull) -> Iterator[list[Row]]:
-    yield from _of_campaigns(pull, "unsubscribes", "unsubscribed", "unsubscribes")
+    yield from _of_campaigns(pull, "unsubscribed", "unsubscribes")
 
 
 def transactional(pull: Pull) -> Iterator[list[Row]]:
     if not pull.options.transactional:
         return
-    api, last = Api(pull.options.mandrill_url, scopes=SCOPES), pull.left.get("until")
+    api, last = Api(pull, pull.options.mandrill_url), pull.left.get("until")
     until = int(pull.loaded_at.timestamp())
     back = TRANSACTIONAL_LOOK_BACK if last else TRANSACTIONAL_HISTORY
     whole = ((last or until) - int(back.total_seconds()), until)
@@ -132,8 +126,6 @@ def transactional(pull: Pull) -> Iterator[list[Row]]:
 
 
 def _search(api: Api, pull: Pull, window: tuple[int, int], query: str) -> list[dict[str, Any]]:
-    from dlt.sources.helpers.rest_client.paginators import SinglePagePaginator  # noqa: PLC0415 - dlt is slow to import
-
     # Days are no finer than a hint, in whatever zone they are meant.
     first, last = (datetime.fromtimestamp(second, UTC) for second in window)
     asked = {
@@ -143,57 +135,36 @@ def _search(api: Api, pull: Pull, window: tuple[int, int], query: str) -> list[d
         "date_to": f"{last + timedelta(days=1):%Y-%m-%d}",
         "limit": FULL_ANSWER,
     }
-    pages = api.pages(
-        "messages/search", paginator=SinglePagePaginator(), rows="$", json=asked, what="mailchimp transactional"
-    )
-    return [row for rows, _ in pages for row in rows]
+    return [dict(row) for rows in api.rows("messages/search", by=in_one(), rows="$", json=asked) for row in rows]
 
 
-def _api(pull: Pull, name: str) -> Api:
-    from dlt.sources.helpers.rest_client.auth import HttpBasicAuth  # noqa: PLC0415 - dlt is slow to import
-
+def _api(pull: Pull) -> Api:
     key, url = pull.secrets["MAILCHIMP_API_KEY"], pull.options.base_url
     _, dash, home = key.rpartition("-")
     if "{dc}" in url and not (dash and home.isalnum()):
-        sentence = (
-            f"mailchimp {name}: MAILCHIMP_API_KEY lacks its ending (like -us21), which says where the account is."
-        )
+        sentence = f"{pull.what}: MAILCHIMP_API_KEY lacks its ending (like -us21), which says where the account is."
         raise SourceError(sentence, is_transient=False)
-    return Api(url.replace("{dc}", home), auth=HttpBasicAuth("key", key), scopes=SCOPES)
+    return Api(pull, url.replace("{dc}", home), auth=basic("key", key))
 
 
-def _list(api: Api, pull: Pull, rows: str, at: str, name: str | None = None, **params: Any) -> Iterator[list[Row]]:
-    """Page after page; the total that the first one states is added to the rows to be expected."""
-    from dlt.sources.helpers.rest_client.paginators import OffsetPaginator  # noqa: PLC0415 - dlt is slow to import
-
-    fields = ",".join((*(f"{rows}.{field}" for field in FIELDS[rows]), "total_items"))
-    pages = api.pages(
-        at,
-        paginator=OffsetPaginator(limit=PAGE, limit_param="count", offset_param="offset", total_path="total_items"),
-        rows=rows,
-        params={"fields": fields, **params},
-        what=f"mailchimp {name or rows}",
-    )
-    for number, (page, body) in enumerate(pages):
-        if number == 0:
-            pull.expected_rows = (pull.expected_rows or 0) + body["total_items"]
-        yield list[Row](page)
+def _list(api: Api, rows: str, at: str, *, total: str | None = TOTAL, **params: Any) -> Iterator[list[Row]]:
+    fields = ",".join((*(f"{rows}.{field}" for field in FIELDS[rows]), TOTAL))
+    by = by_offset(PAGE, limit_param="count", total=TOTAL)
+    return api.rows(at, by=by, rows=rows, total=total, params={"fields": fields, **params})
 
 
-def _sent(api: Api, pull: Pull, since: datetime, name: str | None = None) -> Iterator[list[Row]]:
+def _sent(api: Api, pull: Pull, since: datetime, *, total: str | None = TOTAL) -> Iterator[list[Row]]:
     window = {"since_send_time": _iso(since), "before_send_time": _iso(pull.loaded_at + timedelta(seconds=1))}
     oldest_first = {"status": "sent", "sort_field": "send_time", "sort_dir": "ASC"}
-    yield from _list(api, pull, "campaigns", "campaigns", name, **oldest_first, **window)
+    return _list(api, "campaigns", "campaigns", total=total, **oldest_first, **window)
 
 
-def _of_campaigns(pull: Pull, name: str, report: str, rows: str) -> Iterator[list[Row]]:
-    api, last = _api(pull, name), pull.left.get("until")
-    since = datetime.fromisoformat(last) - CAMPAIGN_LOOK_BACK if last else pull.loaded_at - CAMPAIGN_HISTORY
-    sent = [row["id"] for page in _sent(api, pull, since, name) for row in page]
-    pull.expected_rows = 0  # campaigns are not rows of these lists
-    for campaign in sent:
-        yield from _list(api, pull, rows, f"reports/{campaign}/{report}", name)
-    pull.leave(until=pull.loaded_at.isoformat())
+def _of_campaigns(pull: Pull, report: str, rows: str) -> Iterator[list[Row]]:
+    api, last = _api(pull), pull.since(CAMPAIGN_LOOK_BACK)
+    since = last or pull.loaded_at - CAMPAIGN_HISTORY
+    for campaign in [row["id"] for page in _sent(api, pull, since, total=None) for row in page]:
+        yield from _list(api, rows, f"reports/{campaign}/{report}")
+    pull.until()
 
 
 def _iso(instant: datetime) -> str:
@@ -338,24 +309,25 @@ PLATFORM = Platform(
     name="mailchimp",
     title="Mailchimp",
     resources=(
-        Resource("lists", "snapshot", lists, ("id", "name")),
-        Resource("members", "changes", members, FIELDS["members"]),
+        Resource("lists", "snapshot", lists, ("id", "name"), scope=SCOPE),
+        Resource("members", "changes", members, FIELDS["members"], scope=SCOPE),
         Resource(
-            "campaigns", "changes", campaigns, ("id", "web_id", "send_time", "settings"), history=CAMPAIGN_HISTORY
+            "campaigns", "changes", campaigns, ("id", "web_id", "send_time", "settings"), history=CAMPAIGN_HISTORY,
+            scope=SCOPE,
         ),
-        Resource("sent_to", "changes", sent_to, FIELDS["sent_to"], history=CAMPAIGN_HISTORY),
+        Resource("sent_to", "changes", sent_to, FIELDS["sent_to"], history=CAMPAIGN_HISTORY, scope=SCOPE),
         Resource(
             "email_activity", "changes", email_activity, ("campaign_id", "email_id", "activity"),
-            history=CAMPAIGN_HISTORY,
+            history=CAMPAIGN_HISTORY, scope=SCOPE,
         ),
-        Resource("unsubscribes", "changes", unsubscribes, FIELDS["unsubscribes"]),
+        Resource("unsubscribes", "changes", unsubscribes, FIELDS["unsubscribes"], scope=SCOPE),
         Resource(
             "transactional", "changes", transactional,
             (
                 "_id", "ts", "state", "email", "to", "channel", "template", "mc_template", "tags", "metadata",
                 "smtp_events", "opens_detail", "clicks_detail",
             ),
-            history=TRANSACTIONAL_HISTORY,
+            history=TRANSACTIONAL_HISTORY, scope="a Transactional key allowed to call messages/search",
         ),
     ),
     says={
@@ -365,7 +337,7 @@ PLATFORM = Platform(
     read=read,
     options=Options,
     secrets=("MAILCHIMP_API_KEY", "MANDRILL_API_KEY"),
-    scopes=SCOPES,
+    spec="official",
     verified=(
         "Transactional against a stateful fake and Mailchimp's own OpenAPI description, the rest against a fake and a "
         "third party's; never against a live account."

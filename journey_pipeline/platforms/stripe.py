@@ -28,7 +28,7 @@ import polars as pl
 from journey_pipeline.expressions import spelled
 from journey_pipeline.platforms import base
 from journey_pipeline.platforms.base import Platform, Pull, Raw, Resource, Row
-from journey_pipeline.platforms.http import Api
+from journey_pipeline.platforms.http import Api, bearer, by_cursor
 from journey_pipeline.platforms.translate import (
     boolean,
     currency,
@@ -67,19 +67,19 @@ def _pull(
     filters = {"expand[]": f"data.{expand}"} if expand else {"status": status} if status else {}
 
     def pull(pull: Pull) -> Iterator[list[Row]]:
-        api, what = _api(pull), f"{pull.platform} {name}"
+        api = _api(pull)
         now, last = int(pull.loaded_at.timestamp()), pull.left.get("until", 0)
         is_fed = now - last <= FEED.total_seconds()
         period = {"created[gte]": last - int(OVERLAP.total_seconds()) if is_fed else 0, "created[lte]": now}
         seen = set[str]()
-        for rows in _listed(api, endpoint, {**period, **filters}, what):
+        for rows in _listed(api, endpoint, {**period, **filters}):
             seen.update(row["id"] for row in rows)
             yield rows
-        events = _listed(api, "/v1/events", {**period, "types[]": changes}, f"{pull.platform} events") if is_fed else ()
+        events = _listed(api, "/v1/events", {**period, "types[]": changes}) if is_fed else ()
         for page in events:
             ids = [i for i in dict.fromkeys(event["data"]["object"]["id"] for event in page) if i not in seen]
             seen.update(ids)
-            fresh = [api.get(f"{endpoint}/{i}", params={"expand[]": expand} if expand else {}, what=what) for i in ids]
+            fresh = [api.get(f"{endpoint}/{i}", params={"expand[]": expand} if expand else {}) for i in ids]
             # A deleted customer is but an id: what was known stays true of the payments made.
             yield [row for row in fresh if not row.get("deleted")]
         pull.leave(until=now)
@@ -87,23 +87,14 @@ def _pull(
     return pull
 
 
-def _listed(api: Api, endpoint: str, params: Mapping[str, Any], what: str) -> Iterator[list[Row]]:
-    from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator  # noqa: PLC0415 - slow to import
-
-    paginator = JSONResponseCursorPaginator("data[-1].id", "starting_after", has_more_path="has_more")
-    for rows, _ in api.pages(endpoint, params={**params, "limit": PAGE}, paginator=paginator, rows="data", what=what):
-        yield list[Row](rows)
+def _listed(api: Api, endpoint: str, params: Mapping[str, Any]) -> Iterator[list[Row]]:
+    by = by_cursor("data[-1].id", "starting_after", more="has_more")
+    return api.rows(endpoint, params={**params, "limit": PAGE}, by=by, rows="data")
 
 
 def _api(pull: Pull) -> Api:
-    from dlt.sources.helpers.rest_client.auth import BearerTokenAuth  # noqa: PLC0415 - dlt is slow to import
-
-    return Api(
-        pull.options.base_url,
-        auth=BearerTokenAuth(pull.secrets["STRIPE_API_KEY"]),
-        headers={"Stripe-Version": VERSION},
-        scopes=SCOPES,
-    )
+    key = bearer(pull.secrets["STRIPE_API_KEY"])
+    return Api(pull, pull.options.base_url, auth=key, headers={"Stripe-Version": VERSION})
 
 
 def read(raw: Raw, options: Options) -> Mapping[str, pl.LazyFrame]:
@@ -308,14 +299,15 @@ SCOPES = {
     "invoices": "Invoices: read (rak_invoice_read)",
     "invoice_payments": "Invoices: read (rak_invoice_read)",
     "checkout_sessions": "Checkout Sessions: read (rak_checkout_session_read)",
-    "events": "Events: read (rak_event_read)",
 }
+_EVENTS = "Events: read (rak_event_read)"
 
 
 def _resource(
     name: str, columns: tuple[str, ...], changes: tuple[str, ...], *, expand: str = "", status: str = ""
 ) -> Resource:
-    return Resource(name, "changes", _pull(name, changes, expand, status), ("id", "created", *columns))
+    pull = _pull(name, changes, expand, status)
+    return Resource(name, "changes", pull, ("id", "created", *columns), scope=f"{SCOPES[name]}, and {_EVENTS}")
 
 
 RESOURCES = (
@@ -365,9 +357,9 @@ PLATFORM = Platform(
     read=read,
     options=Options,
     secrets=("STRIPE_API_KEY",),
+    spec="official",
     verified=(
         "The sandbox's requests and answers against stripe/openapi of 2023-08-16, newer fields by its fixtures of "
         "2026-08; not against a live account."
     ),
-    scopes=SCOPES,
 )

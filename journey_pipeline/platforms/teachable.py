@@ -33,7 +33,7 @@ import polars as pl
 from journey_pipeline.expressions import spelled
 from journey_pipeline.platforms import base
 from journey_pipeline.platforms.base import Platform, Pull, Raw, Resource, Row
-from journey_pipeline.platforms.http import Api
+from journey_pipeline.platforms.http import Api, by_page, in_headers
 from journey_pipeline.platforms.translate import (
     boolean,
     currency,
@@ -46,15 +46,12 @@ from journey_pipeline.platforms.translate import (
 )  # fmt: skip
 from journey_pipeline.registry import TIME
 
-PAGE = 100
+PAGE, TOTAL = 100, "meta.total"
 DEEPEST_ROW = 10_000
 """Beyond so many users page numbers are refused; `search_after` goes on."""
 LOOK_BACK = timedelta(days=60)
 BASES = ("comp", "import", "staff")
-SCOPES = dict.fromkeys(
-    ("courses", "enrollments", "users", "user_details", "pricing_plans", "transactions"),
-    "an Admin API key of the school, plan Growth or above",
-)
+SCOPE = "an Admin API key of the school, plan Growth or above"
 
 
 class Options(base.Options):
@@ -70,15 +67,13 @@ class Options(base.Options):
 
 
 def courses(pull: Pull) -> Iterator[list[Row]]:
-    yield from _list(_api(pull), pull, "courses")
+    yield from _list(_api(pull), "courses")
 
 
 def enrollments(pull: Pull) -> Iterator[list[Row]]:
     api = _api(pull)
-    listed = [row["id"] for page in _list(api, pull, "courses") for row in page]
-    pull.expected_rows = 0  # courses are not rows of this list
-    for course in listed:
-        for page in _list(api, pull, "enrollments", f"courses/{course}/enrollments", sort_direction="asc"):
+    for course in [row["id"] for page in _list(api, "courses", total=None) for row in page]:
+        for page in _list(api, "enrollments", f"courses/{course}/enrollments", sort_direction="asc"):
             yield [{**row, "course_id": course} for row in page]
 
 
@@ -86,7 +81,7 @@ def users(pull: Pull) -> Iterator[list[Row]]:
     api, after = _api(pull), dict[str, Any]()
     while True:
         seen = 0
-        for page in _list(api, pull, "users", **after):
+        for page in _list(api, "users", total=None if after else TOTAL, **after):
             yield page
             seen += len(page)
             if seen >= DEEPEST_ROW:
@@ -100,12 +95,12 @@ def user_details(pull: Pull) -> Iterator[list[Row]]:
     if pull.options.details:
         api = _api(pull)
         for page in users(pull):
-            yield [api.get(f"users/{row['id']}", what="teachable user_details")["user"] for row in page]
+            yield [api.get(f"users/{row['id']}")["user"] for row in page]
 
 
 def pricing_plans(pull: Pull) -> Iterator[list[Row]]:
     if pull.options.sales:
-        yield from _list(_api(pull), pull, "pricing_plans")
+        yield from _list(_api(pull), "pricing_plans")
 
 
 def transactions(pull: Pull) -> Iterator[list[Row]]:
@@ -113,7 +108,7 @@ def transactions(pull: Pull) -> Iterator[list[Row]]:
         return
     api, last = _api(pull), pull.left.get("until")
     for filters in _reread(last) if last else [{}]:
-        yield from _list(api, pull, "transactions", end=_second(pull.loaded_at), **filters)
+        yield from _list(api, "transactions", end=_second(pull.loaded_at), **filters)
     pull.leave(until=pull.loaded_at.isoformat())
 
 
@@ -123,24 +118,14 @@ def _reread(last: str) -> list[dict[str, str]]:
 
 
 def _api(pull: Pull) -> Api:
-    return Api(pull.options.base_url, headers={"apiKey": pull.secrets["TEACHABLE_API_KEY"]}, scopes=SCOPES)
+    return Api(pull, pull.options.base_url, auth=in_headers(apiKey=pull.secrets["TEACHABLE_API_KEY"]))
 
 
-def _list(api: Api, pull: Pull, name: str, path: str | None = None, **params: Any) -> Iterator[list[Row]]:
-    """Page after page; the total that the first one states is added to the rows to be expected."""
-    from dlt.sources.helpers.rest_client.paginators import PageNumberPaginator  # noqa: PLC0415 - dlt is slow to import
-
-    pages = api.pages(
-        path or name,
-        paginator=PageNumberPaginator(base_page=1, page_param="page", total_path="meta.number_of_pages"),
-        rows=name,
-        params={"per": PAGE, **params},
-        what=f"teachable {name}",
-    )
-    for number, (rows, body) in enumerate(pages):
-        if number == 0 and "search_after" not in params:
-            pull.expected_rows = (pull.expected_rows or 0) + body["meta"]["total"]
-        yield list(rows)
+def _list(
+    api: Api, name: str, path: str | None = None, *, total: str | None = TOTAL, **params: Any
+) -> Iterator[list[Row]]:
+    paged = {"per": PAGE, **params}
+    return api.rows(path or name, by=by_page(pages="meta.number_of_pages"), rows=name, total=total, params=paged)
 
 
 def _second(instant: datetime) -> str:
@@ -276,21 +261,22 @@ PLATFORM = Platform(
     name="teachable",
     title="Teachable",
     resources=(
-        Resource("courses", "snapshot", courses, ("id", "name")),
+        Resource("courses", "snapshot", courses, ("id", "name"), scope=SCOPE),
         Resource(
             "enrollments", "snapshot", enrollments,
             ("user_id", "course_id", "enrolled_at", "expires_at", "percent_complete"),
+            scope=SCOPE,
         ),
-        Resource("users", "snapshot", users, ("id", "email", "name")),
-        Resource("user_details", "snapshot", user_details, ("id", "email", "name", "role", "tags", "courses")),
-        Resource("pricing_plans", "snapshot", pricing_plans, ("id", "course_id")),
+        Resource("users", "snapshot", users, ("id", "email", "name"), scope=SCOPE),
+        Resource("user_details", "snapshot", user_details, ("id", "email", "name", "role", "tags", "courses"), scope=SCOPE),
+        Resource("pricing_plans", "snapshot", pricing_plans, ("id", "course_id"), scope=SCOPE),
         Resource(
             "transactions", "changes", transactions,
             (
                 "id", "user_id", "pricing_plan_id", "created_at", "purchased_at", "final_price", "currency", "status",
                 "has_chargeback", "refunded_at", "amount_refunded",
             ),
-            lag=timedelta(minutes=2),
+            lag=timedelta(minutes=2), scope=SCOPE,
         ),
     ),
     says={
@@ -300,6 +286,6 @@ PLATFORM = Platform(
     read=read,
     options=Options,
     secrets=("TEACHABLE_API_KEY",),
-    scopes=SCOPES,
+    spec="third party",
     verified="Against a stateful fake and a third party's OpenAPI description, never against a live account.",
 )  # fmt: skip

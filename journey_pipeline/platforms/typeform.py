@@ -16,19 +16,17 @@ Assumes A name's question has one of `name_refs` as its ref: Typeform has no typ
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 import polars as pl
 
 from journey_pipeline.expressions import spelled
 from journey_pipeline.platforms import base, translate
 from journey_pipeline.platforms.base import Platform, Pull, Raw, Resource, Row
-from journey_pipeline.platforms.http import Api
+from journey_pipeline.platforms.http import Api, bearer, by_cursor, by_page
 
 FORMS_PER_PAGE = 200
 RESPONSES_PER_PAGE = 1000
 OVERLAP = timedelta(hours=2)
-SCOPES = {"forms": "forms:read", "responses": "forms:read and responses:read"}
 SCORES = ("nps", "opinion_scale", "rating")
 NO_KEYS = "utm_.*|product_ref"
 
@@ -46,28 +44,22 @@ class Options(base.Options):
 
 
 def forms(pull: Pull) -> Iterator[list[Row]]:
-    for rows, body in _form_pages(_api(pull), "typeform forms"):
-        pull.expected_rows = body.get("total_items")
-        yield list(rows)
+    yield from _forms(_api(pull), total="total_items")
 
 
 def responses(pull: Pull) -> Iterator[list[Row]]:
-    from dlt.sources.helpers.rest_client.paginators import JSONResponseCursorPaginator  # noqa: PLC0415 - slow to import
-
-    api, what = _api(pull), "typeform responses"
+    api = _api(pull)
     wanted = {*pull.options.forms, *pull.options.surveys} if pull.options.forms else set[str]()
-    listed = sorted(wanted) or [row["id"] for rows, _ in _form_pages(api, what) for row in rows]
-    pull.expected_rows = 0
+    listed = sorted(wanted) or [row["id"] for rows in _forms(api) for row in rows]
     for form in listed:
-        pages = api.pages(
+        pages = api.rows(
             f"/forms/{form}/responses",
-            paginator=JSONResponseCursorPaginator("items[-1].token", "before", stop_after_empty_page=True),
+            by=by_cursor("items[-1].token", "before", until_empty=True),
             rows="items",
+            total="total_items",
             params={"page_size": RESPONSES_PER_PAGE, "until": _second(pull.loaded_at), **_since(pull.left.get(form))},
-            what=what,
         )
-        for number, (rows, body) in enumerate(pages):
-            pull.expected_rows += body.get("total_items", 0) if number == 0 else 0
+        for rows in pages:
             yield [{**row, "form_id": form} for row in rows]
     pull.leave(**{**pull.left, **dict.fromkeys(listed, pull.loaded_at.isoformat())})
 
@@ -115,21 +107,12 @@ def read(raw: Raw, options: Options) -> Mapping[str, pl.LazyFrame]:
 
 
 def _api(pull: Pull) -> Api:
-    from dlt.sources.helpers.rest_client.auth import BearerTokenAuth  # noqa: PLC0415 - slow to import
-
-    return Api(pull.options.base_url, auth=BearerTokenAuth(pull.secrets["TYPEFORM_TOKEN"]), scopes=SCOPES)
+    return Api(pull, pull.options.base_url, auth=bearer(pull.secrets["TYPEFORM_TOKEN"]))
 
 
-def _form_pages(api: Api, what: str) -> Iterator[tuple[list[dict[str, Any]], Mapping[str, Any]]]:
-    from dlt.sources.helpers.rest_client.paginators import PageNumberPaginator  # noqa: PLC0415 - slow to import
-
-    return api.pages(
-        "/forms",
-        paginator=PageNumberPaginator(base_page=1, page_param="page", total_path="page_count"),
-        rows="items",
-        params={"page_size": FORMS_PER_PAGE},
-        what=what,
-    )
+def _forms(api: Api, total: str | None = None) -> Iterator[list[Row]]:
+    paged = {"page_size": FORMS_PER_PAGE}
+    return api.rows("/forms", by=by_page(pages="page_count"), rows="items", total=total, params=paged)
 
 
 def _since(loaded_at: str | None) -> dict[str, str]:
@@ -166,19 +149,20 @@ PLATFORM = Platform(
     name="typeform",
     title="Typeform",
     resources=(
-        Resource("forms", "snapshot", forms, columns=("id", "title")),
+        Resource("forms", "snapshot", forms, columns=("id", "title"), scope="forms:read"),
         Resource(
             "responses",
             "changes",
             responses,
             columns=("token", "response_id", "form_id", "response_type", "submitted_at", "answers", "hidden"),
             lag=timedelta(minutes=30),
+            scope="forms:read and responses:read",
         ),
     ),
     says={"leads": ("responses", "forms"), "surveys": ("responses", "forms")},
     read=read,
     options=Options,
     secrets=("TYPEFORM_TOKEN",),
-    scopes=SCOPES,
+    spec="third party",
     verified="Against a stateful fake and a third party's OpenAPI description, never against a live account.",
 )

@@ -25,10 +25,10 @@ from journey_pipeline.errors import SourceError
 from journey_pipeline.expressions import spelled
 from journey_pipeline.platforms import base, translate
 from journey_pipeline.platforms.base import Platform, Pull, Raw, Resource, Row
-from journey_pipeline.platforms.http import Api
+from journey_pipeline.platforms.http import Api, basic
 
 PER_PAGE = 1000
-SCOPES = {"tickets": "an API token of an admin", "users": "an API token of an admin"}
+SCOPE = "an API token of an admin"
 STATUSES = {
     "new": "open", "open": "open", "pending": "pending", "hold": "pending", "solved": "solved", "closed": "solved",
 }  # fmt: skip
@@ -100,33 +100,29 @@ def read(raw: Raw, options: Options) -> Mapping[str, pl.LazyFrame]:
 
 def _export(pull: Pull, resource: str, **params: str) -> Iterator[dict[str, Any]]:
     """Page after page of what changed since the cursor; the last page says so, and has the cursor to go on from."""
-    api, what = _api(pull), f"zendesk {resource}"
+    api = _api(pull)
     at: dict[str, Any] = pull.left or {"start_time": 0}
     while True:
-        body = api.get(
-            f"/api/v2/incremental/{resource}/cursor", params={**params, "per_page": PER_PAGE, **at}, what=what
-        )
+        body = api.get(f"/api/v2/incremental/{resource}/cursor", params={**params, "per_page": PER_PAGE, **at})
         yield body
         reached = {"cursor": body["after_cursor"]} if body.get("after_cursor") else at
         if body.get("end_of_stream"):
             break
         if reached == at:
-            sentence = f"{what}: says that there is more, but its cursor stands still; the next run tries again."
-            raise SourceError(sentence, is_transient=True)
+            sentence = "says that there is more, but its cursor stands still; the next run tries again."
+            raise api.refused(sentence, is_transient=True)
         at = reached
     if "cursor" in reached:
         pull.leave(**reached)
 
 
 def _api(pull: Pull) -> Api:
-    from dlt.sources.helpers.rest_client.auth import HttpBasicAuth  # noqa: PLC0415 - slow to import
-
     host = pull.options.base_url or f"https://{pull.options.subdomain}.zendesk.com"
     if not (pull.options.base_url or pull.options.subdomain):
         sentence = "zendesk: no subdomain is set; add `subdomain: northwind` (of northwind.zendesk.com) to its options."
         raise SourceError(sentence, is_transient=False)
     user = f"{pull.secrets['ZENDESK_EMAIL']}/token"
-    return Api(host, auth=HttpBasicAuth(user, pull.secrets["ZENDESK_API_TOKEN"]), scopes=SCOPES)
+    return Api(pull, host, auth=basic(user, pull.secrets["ZENDESK_API_TOKEN"]))
 
 
 def _reply_seconds() -> pl.Expr:
@@ -158,6 +154,7 @@ PLATFORM = Platform(
                 "satisfaction_rating", "metric_set",
             ),
             lag=timedelta(minutes=1),
+            scope=SCOPE,
         ),
         Resource(
             "users",
@@ -165,12 +162,13 @@ PLATFORM = Platform(
             users,
             columns=("id", "email", "phone", "name", "external_id"),
             lag=timedelta(minutes=1),
+            scope=SCOPE,
         ),
     ),
     says={"tickets": ("tickets", "users")},
     read=read,
     options=Options,
     secrets=("ZENDESK_EMAIL", "ZENDESK_API_TOKEN"),
-    scopes=SCOPES,
+    spec="third party",
     verified="Against a stateful fake and slices of Zendesk's OpenAPI description, never against a live account.",
 )  # fmt: skip

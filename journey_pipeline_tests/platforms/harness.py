@@ -37,7 +37,7 @@ def pull_all(
     for resource in platform.resources:
         if only is not None and resource.name not in only:
             continue
-        pull = Pull(platform.name, options, secrets, loaded_at, cursor=left.get(resource.name))
+        pull = Pull(platform.name, resource, options, secrets, loaded_at, cursor=left.get(resource.name))
         rows = [row for page in resource.pull(pull) for row in page]
         assert pull.expected_rows is None or len(rows) >= pull.expected_rows, "the load would be partial"
         new = raw_frame(rows, resource.name, loaded_at)

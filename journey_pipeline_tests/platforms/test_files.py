@@ -219,7 +219,7 @@ def pull(platform: Platform, at: datetime, frames: Mapping[str, pl.DataFrame] | 
     """One more load of every table, as the lake would keep it."""
     kept = dict(frames or {})
     for resource in platform.resources:
-        rows = [row for page in resource.pull(Pull(platform.name, None, {}, at)) for row in page]
+        rows = [row for page in resource.pull(Pull(platform.name, resource, None, {}, at)) for row in page]
         parts = [kept[resource.name]] if resource.name in kept else []
         kept[resource.name] = pl.concat([*parts, raw_frame(rows, resource.name, at)], how="diagonal")
     return kept

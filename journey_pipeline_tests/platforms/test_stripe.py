@@ -253,7 +253,7 @@ def test_a_refused_key_fails_at_once_and_does_not_show_itself() -> None:
         pull_all(PLATFORM, Options(base_url=urls["stripe"]), wrong, NOW)
     assert str(caught.value) == (
         "stripe charges: answered 401: the key was refused; check the secret and renew it. "
-        "It needs: Charges and refunds: read (rak_charge_read)."
+        "It needs: Charges and refunds: read (rak_charge_read), and Events: read (rak_event_read)."
     )
     assert not caught.value.is_transient
     assert [e.status for e in seen] == [401]

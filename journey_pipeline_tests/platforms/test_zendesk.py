@@ -9,19 +9,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
 from journey_pipeline.errors import SourceError
 from journey_pipeline.platforms import http, zendesk
 from journey_pipeline.platforms.zendesk import PLATFORM, Options
 from journey_pipeline.sandbox.fakes.zendesk import SECRETS
 from journey_pipeline.sandbox.server import serve
-from journey_pipeline.sandbox.world import Trouble, World
+from journey_pipeline.sandbox.world import World
+from journey_pipeline_tests.platforms.conformance import Case, Conformance
 from journey_pipeline_tests.platforms.harness import (
     NOW,
     Cursors,
     Frames,
-    held,
     make_world,
     pull_all,
     raw_frame,
@@ -93,43 +92,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BACKOFF_S", 0.01)
 
 
-def test_says_what_the_world_holds() -> None:
-    world = make_world("zendesk", {"tickets": [ANN, BOB, CYD]})
-    with desk(world) as options:
-        said = read_all(PLATFORM, pull(options)[0], options)
-    assert_frame_equal(said["tickets"], held(world, "zendesk", "tickets"))
-
-
-def test_nothing_at_all_and_then_something() -> None:
-    world = make_world("zendesk")
-    with desk(world) as options:
-        frames, cursors = pull(options)
-        assert read_all(PLATFORM, frames, options)["tickets"].is_empty()
-        become(world, NOW + HOUR, CYD)
-        frames, _ = pull(options, NOW + HOUR, cursors, frames)
-    assert read_all(PLATFORM, frames, options)["tickets"]["record_id"].to_list() == ["3"]
-
-
-def test_second_pull_doubles_nothing_and_brings_what_changed() -> None:
-    world = make_world("zendesk", {"tickets": [ANN, BOB, CYD]})
-    solved = {
-        **CYD,
-        "status": "solved",
-        "first_reply_at": NOW + HOUR,
-        "resolved_at": NOW + 2 * HOUR,
-        "changed_at": NOW + 2 * HOUR,
-    }
-    moved = {**BOB, "email": "bob@elsewhere.example", "changed_at": NOW + HOUR}
-    with desk(world) as options:
-        frames, cursors = pull(options)
-        frames, cursors = pull(options, NOW, cursors, frames)
-        assert frames["tickets"].height == 3
-        become(world, NOW + DAY, ANN, moved, solved)
-        frames, _ = pull(options, NOW + DAY, cursors, frames)
-    assert frames["tickets"].height == 5
-    assert_frame_equal(read_all(PLATFORM, frames, options)["tickets"], held(world, "zendesk", "tickets"))
-
-
 def test_the_last_minute_comes_with_the_next_load() -> None:
     world = make_world("zendesk", {"tickets": [ANN, ticket("4", NOW - timedelta(seconds=59))]})
     with desk(world) as options:
@@ -153,16 +115,6 @@ def test_a_deleted_ticket_is_left_out_and_a_restored_one_is_back() -> None:
         ("1", "solved"),
         ("2", "pending"),
     ]
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
-def test_every_page_boundary_among_changes_of_one_second(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zendesk, "PER_PAGE", 2)
-    with desk(make_world("zendesk", {"tickets": [ticket(str(n)) for n in range(1, count + 1)]})) as options:
-        frames, cursors = pull(options)
-        frames, _ = pull(options, NOW + HOUR, cursors, frames)
-    assert frames["tickets"]["id"].to_list() == [str(n) for n in range(1, count + 1)]
-    assert frames["users"]["id"].to_list() == [f"900{n}" for n in range(1, count + 1)]
 
 
 def test_the_cursor_is_kept_and_the_start_time_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,42 +224,10 @@ def test_an_address_is_no_name() -> None:
     assert said.select("email", "name").rows() == [("ann@example.com", None)]
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_key_is_permanent_and_names_what_it_needs(status: int) -> None:
-    world = make_world("zendesk")
-    if status == 403:
-        world.trouble["zendesk"] = Trouble(403)
-    secrets = {**SECRETS, "ZENDESK_API_TOKEN": "wrong"}
-    with desk(world) as options, pytest.raises(SourceError) as caught:
-        pull_all(PLATFORM, options, secrets, NOW)
-    assert not caught.value.is_transient
-    assert f"zendesk tickets: answered {status}" in str(caught.value)
-    assert "It needs: an API token of an admin." in str(caught.value)
-    assert "wrong" not in str(caught.value)
-
-
 def test_a_missing_subdomain_is_permanent() -> None:
     with pytest.raises(SourceError, match="add `subdomain") as caught:
         pull_all(PLATFORM, Options(), SECRETS, NOW)
     assert not caught.value.is_transient
-
-
-def test_a_limit_is_waited_out() -> None:
-    world = make_world("zendesk", {"tickets": [ANN]})
-    world.trouble["zendesk"] = Trouble(429, after=1, times=2, retry_after="0")
-    with desk(world) as options:
-        frames, _ = pull(options)
-    assert [frames[name].height for name in ("tickets", "users")] == [1, 1]
-    assert world.trouble["zendesk"].seen == 4
-
-
-def test_an_outage_is_transient() -> None:
-    world = make_world("zendesk", {"tickets": [ANN]})
-    world.trouble["zendesk"] = Trouble(503)
-    with desk(world) as options, pytest.raises(SourceError) as caught:
-        pull(options)
-    assert caught.value.is_transient
-    assert world.trouble["zendesk"].seen == 5
 
 
 def described() -> Contract:
@@ -337,13 +257,29 @@ def described() -> Contract:
     )
 
 
-def test_requests_and_answers_keep_to_the_vendors_description(monkeypatch: pytest.MonkeyPatch) -> None:
+SOLVED = {
+    **CYD, "status": "solved", "first_reply_at": NOW + HOUR, "resolved_at": NOW + 2 * HOUR, "changed_at": NOW + 2 * HOUR,
+}  # fmt: skip
+MOVED = {**BOB, "email": "bob@elsewhere.example", "changed_at": NOW + HOUR}
+
+
+class TestZendesk(Conformance):
+    case = Case(
+        "zendesk",
+        now={"tickets": [ANN, BOB, CYD]},
+        later={"tickets": [ANN, MOVED, SOLVED]},
+        many=lambda count: {"tickets": [ticket(str(n)) for n in range(count)]},  # all of one second
+        counted="tickets",
+        page_sizes=("PER_PAGE",),
+        described=described,
+    )
+
+
+def test_metric_sets_keep_to_the_third_partys_description() -> None:
     vendor = described()
-    monkeypatch.setattr(zendesk, "PER_PAGE", 2)
     with desk(make_world("zendesk", {"tickets": [ANN, BOB, CYD]})) as options, recorded() as exchanges:
         pull(options)
-    assert len(exchanges) == 4
-    for exchange in exchanges:
-        vendor.check(exchange)
-        for metrics in [row["metric_set"] for row in exchange.answer.get("tickets", ())]:
-            vendor.valid("metric_set", {"$ref": "#/components/schemas/TicketMetric"}, metrics)
+    metrics = [row["metric_set"] for exchange in exchanges for row in exchange.answer.get("tickets", ())]
+    assert len(metrics) == 3
+    for each in metrics:
+        vendor.valid("metric_set", {"$ref": "#/components/schemas/TicketMetric"}, each)

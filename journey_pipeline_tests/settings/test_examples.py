@@ -64,7 +64,7 @@ def read(example: str) -> dict[tuple[str, str], pl.DataFrame]:
     for source in sources(load(file), file.parent):
         raw = {}
         for resource in source.platform.resources:
-            pages = resource.pull(Pull(source.name, source.options, {}, NOW))
+            pages = resource.pull(Pull(source.name, resource, source.options, {}, NOW))
             raw[resource.name] = raw_frame([row for page in pages for row in page], resource.name, NOW).lazy()
         for kind, frame in source.platform.read(raw, source.options).items():
             found[source.name, kind] = typed(kind, frame, source.name).collect()

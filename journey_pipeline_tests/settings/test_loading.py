@@ -164,7 +164,7 @@ def test_a_mistake_is_named_on_its_line(folder: Path, case: str) -> None:
 
 
 PLATFORM_MISTAKES = {
-    "no such platform": ("  stripes: {}\n", ("3: platforms.stripes: no platform 'stripes'; did you mean stripe? allowed: files,"
+    "no such platform": ("  stripes: {}\n", ("3: platforms.stripes: no platform 'stripes'; did you mean stripe? allowed: activecampaign,"
                          " hubspot, mailchimp, stripe, teachable, typeform, zendesk; one of another name gives its type, like"
                          " type: files")),
     "no such type": ("  exports:\n    type: file\n", "4: platforms.exports.type: no platform 'file'; did you mean files? allowed:"),
@@ -226,7 +226,7 @@ def test_all_mistakes_at_once_in_the_files_order(folder: Path) -> None:
         load(folder / "journey.yaml")
     assert str(refused.value) == (
         "journey.yaml: 6 mistakes, nothing was run\n"
-        "  1: platforms.strip: no platform 'strip'; did you mean stripe? allowed: files, hubspot, mailchimp, stripe,"
+        "  1: platforms.strip: no platform 'strip'; did you mean stripe? allowed: activecampaign, hubspot, mailchimp, stripe,"
         " teachable, typeform, zendesk; one of another name gives its type, like type: files\n"
         "  2: publish.pii: 'some' is not known; allowed: clear\n"
         "  2: publish: is given twice, on lines 2 and 4; keep one\n"

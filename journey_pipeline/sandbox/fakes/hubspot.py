@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import strict
+from journey_pipeline.sandbox.fakes import kit
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"HUBSPOT_TOKEN": "pat-na1-sandbox"}
@@ -76,7 +76,7 @@ class _Account:
     async def search(self, request: Request) -> Thing:
         self.count_search()
         name = request.path_params["name"]
-        asked = strict.body(await request.json(), ("filterGroups", "sorts", "query", "properties", "limit", "after"))
+        asked = await kit.body(request, ("filterGroups", "sorts", "query", "properties", "limit", "after"))
         limit, after = int(asked.get("limit", 10)), int(asked.get("after") or 0)
         if not 0 < limit <= SEARCH_PAGE:
             raise HTTPException(400, f"limit must be at most {SEARCH_PAGE}")
@@ -96,19 +96,19 @@ class _Account:
 
     async def listed(self, request: Request) -> Thing:
         name = request.path_params["name"]
-        given = strict.parameters(request, ("limit", "after", "properties", "archived"))
+        given = kit.parameters(request, ("limit", "after", "properties", "archived"))
         is_archived = given.get("archived", "false") == "true"
         things = [o for o in self.held.objects[name] if o["archived"] == is_archived]
         properties = given.get("properties", "").split(",")
         return _page(given, [_shown(o, name, properties) for o in things], LIST_PAGE)
 
     async def owners(self, request: Request) -> Thing:
-        given = strict.parameters(request, ("limit", "after", "email", "archived"))
+        given = kit.parameters(request, ("limit", "after", "email", "archived"))
         is_archived = given.get("archived", "false") == "true"
         return _page(given, [o for o in self.held.owners if o["archived"] == is_archived], OWNERS_PAGE)
 
     async def associations(self, request: Request) -> Thing:
-        inputs = strict.body(await request.json(), ("inputs",))["inputs"]
+        inputs = (await kit.body(request, ("inputs",)))["inputs"]
         if not 0 < len(inputs) <= ASSOCIATIONS_PAGE:
             raise HTTPException(400, f"between 1 and {ASSOCIATIONS_PAGE} inputs are allowed")
         ids = [i["id"] for i in inputs]
@@ -123,7 +123,7 @@ class _Account:
         return {**answer, "numErrors": len(errors), "errors": errors} if errors else answer
 
     async def account(self, request: Request) -> Thing:
-        strict.parameters(request, ())
+        kit.parameters(request, ())
         return _ACCOUNT
 
 
@@ -176,7 +176,7 @@ def _matches(thing: Thing, groups: list[Thing]) -> bool:
 
 
 def _passes(thing: Thing, asked: Thing) -> bool:
-    operator = strict.body(asked, ("propertyName", "operator", "value"))["operator"]
+    operator = kit.fields(asked, ("propertyName", "operator", "value"))["operator"]
     held, value = (_comparable(v) for v in (thing["properties"].get(asked["propertyName"]), asked["value"]))
     if operator not in ("GT", "GTE", "LT", "LTE", "EQ"):
         raise HTTPException(400, f"Invalid operator: {operator}")
