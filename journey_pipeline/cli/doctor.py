@@ -22,7 +22,7 @@ from journey_pipeline.invariants import verdicts
 from journey_pipeline.lake import RawLog, health, ingest
 from journey_pipeline.orchestration.home import Home
 from journey_pipeline.orchestration.steps import Day
-from journey_pipeline.platforms import files
+from journey_pipeline.platforms import mapped
 from journey_pipeline.platforms.base import Pull
 from journey_pipeline.records import Source, build
 from journey_pipeline.report import words
@@ -102,24 +102,24 @@ def _print(title: str, answers: Iterable[Answer]) -> list[Answer]:
 
 
 def _platforms(day: Day) -> Iterator[tuple[Source, list[Answer]]]:
-    """Vendors are asked side by side, for one that is down makes us wait; files are read one after the other."""
+    """Vendors are asked side by side, for one that is down makes us wait; tables are read one after the other."""
     with ThreadPoolExecutor(max_workers=max(len(day.sources), 1)) as asking:
-        replies = {s.name: asking.submit(_vendor, s, day) for s in day.sources if not _is_files(s)}
+        replies = {s.name: asking.submit(_answers, s, day) for s in day.sources if not _is_mapped(s)}
         for source in day.sources:
-            yield source, list(_files(source, day)) if _is_files(source) else replies[source.name].result()
+            yield source, _answers(source, day) if _is_mapped(source) else replies[source.name].result()
 
 
-def _is_files(source: Source) -> bool:
-    return isinstance(source.options, files.Options)
+def _is_mapped(source: Source) -> bool:
+    return isinstance(source.options, mapped.Options)
 
 
-def _vendor(source: Source, day: Day) -> list[Answer]:
+def _answers(source: Source, day: Day) -> list[Answer]:
     try:
         known = secrets(source.platform, os.environ)
     except SourceError as error:
         return [Answer("wrong", str(error))]
-    named = f"{words.listed(list(known))} {'is' if len(known) == 1 else 'are'} set" if known else "needs no secret"
-    return [Answer("right", named), *_probes(source, known, day)]
+    named = [Answer("right", f"{words.listed(list(known))} {'is' if len(known) == 1 else 'are'} set")] if known else []
+    return named + list(_mapped(source, known, day) if _is_mapped(source) else _probes(source, known, day))
 
 
 def _probes(source: Source, known: Mapping[str, str], day: Day) -> Iterator[Answer]:
@@ -141,12 +141,12 @@ def _probes(source: Source, known: Mapping[str, str], day: Day) -> Iterator[Answ
         yield Answer("right", f"answers: {', '.join(answered)}")
 
 
-def _files(source: Source, day: Day) -> Iterator[Answer]:
+def _mapped(source: Source, known: Mapping[str, str], day: Day) -> Iterator[Answer]:
     """Read them as a run would, into a raw log that is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
         log = RawLog(f"{folder}/raw", Path(folder) / "scratch")
         loads = ingest(
-            source.platform, name=source.name, options=source.options, secrets={}, log=log, loaded_at=day.as_of
+            source.platform, name=source.name, options=source.options, secrets=known, log=log, loaded_at=day.as_of
         )
         yield from (Answer("wrong", load.error) for load in loads if load.error)
         read = [f"{load.resource} ({words.count(load.row_count, 'row')})" for load in loads if not load.error]

@@ -15,7 +15,7 @@ CATALOGUE: tuple[str, ...] = (
 
 
 def get(name: str) -> Platform:
-    """The platform of that name. `files` is a pattern: settings.connected() makes one platform of each use of it.
+    """The platform of that name; of a pattern (files, database, google_sheets), what makes the platforms of its uses.
 
     Raises:
         JourneyError: if there is no such platform.

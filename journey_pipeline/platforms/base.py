@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
@@ -14,6 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 Row = Mapping[str, Any]
 Raw = Mapping[str, pl.LazyFrame]
+Purpose = Literal["welcome", "receipt", "dunning", "cart", "sequence", "newsletter", "other"]
+"""What a message is for."""
 
 
 class Options(BaseModel):
@@ -102,3 +105,8 @@ class Platform:
     """Against what its requests and replies were verified."""
     spec: Literal["official", "third party", "documentation"] = "documentation"
     """Whose description of the API that was, at its strongest."""
+    made: Callable[[str, Any, Path], "Platform"] | None = None
+    """A pattern makes the platform of one entry of journey.yaml: its name, its options, the folder of journey.yaml.
+    None: a vendor, which runs under its own name, for its records name each other by it."""
+    mistakes: Callable[[Any, Path], list[tuple[str, str]]] = lambda _options, _folder: []
+    """What is wrong with the options beside their types: (dotted path, sentence)."""

@@ -3,10 +3,12 @@
 Every list is paged by an explicit paginator: dlt's guess is wrong for most vendors.
 """
 
+import json
+import math
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 from journey_pipeline.errors import SourceError
@@ -20,6 +22,7 @@ RETRIED = (408, 429, *range(500, 600))
 ATTEMPTS = 5
 BACKOFF_S = 1.0
 LONGEST_WAIT_S = 120.0
+_LONGEST_NAMED_S = 86_400
 _RENEWED_BEFORE_S = 60  # a token may run out between our looking and the vendor's
 
 _ADVICE = {
@@ -31,6 +34,16 @@ _ADVICE = {
 }
 
 Auth = Callable[["PreparedRequest"], "PreparedRequest"]
+Meaning = Callable[["Response"], int]
+"""The status that an answer means, for vendors that limit or refuse with 200 or 400 and words of their own."""
+
+
+class RefusalError(SourceError):
+    """A permanent no, and the `status` that it came with or means: for modules that know a way round it."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        self.status = status
+        super().__init__(sentence, is_transient=False)
 
 
 def bearer(token: str) -> Auth:
@@ -73,6 +86,39 @@ def granted(token: Callable[[], Mapping[str, Any]]) -> Auth:
         return request
 
     return signed
+
+
+def signed_jwt(private_key: str, **claims: str) -> Mapping[str, str]:
+    """The form of a JWT bearer grant (RFC 7523), good for an hour: what Google's service accounts and DocuSign ask for.
+
+    Raises:
+        ValueError: if `private_key` is no RSA key in PEM form.
+    """
+    import jwt  # noqa: PLC0415
+
+    now = int(time.time())
+    try:
+        token = jwt.encode({"iat": now, "exp": now + 3600, **claims}, private_key, algorithm="RS256")
+    except jwt.PyJWTError as error:
+        raise ValueError(str(error)) from error
+    return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": token}
+
+
+def service_account(pull: Pull, key_file: str, scope: str) -> Auth:
+    """A Google service account: `key_file` is the text of its JSON key, as the console gives it.
+
+    Raises:
+        SourceError: permanent, if it is no such key.
+    """
+    try:
+        key = json.loads(key_file)
+        claims = {"iss": key["client_email"], "scope": scope, "aud": key["token_uri"]}
+        form = partial(signed_jwt, key["private_key"], **claims)
+        form()
+    except (ValueError, KeyError, TypeError) as error:
+        sentence = f"{pull.what}: the key is no JSON key of a service account; paste the whole file that Google gave."
+        raise SourceError(sentence, is_transient=False) from error
+    return granted(lambda: Api(pull, key["token_uri"]).post("", form=form()))
 
 
 def by_cursor(path: str, param: str, *, more: str | None = None, until_empty: bool = False) -> "BasePaginator":
@@ -155,7 +201,13 @@ class Api:
     """One vendor's HTTP API, for one pull: its source stands in error sentences, secrets never do."""
 
     def __init__(
-        self, pull: Pull, base_url: str, *, auth: Auth | None = None, headers: Mapping[str, str] | None = None
+        self,
+        pull: Pull,
+        base_url: str,
+        *,
+        auth: Auth | None = None,
+        headers: Mapping[str, str] | None = None,
+        means: Meaning | None = None,
     ) -> None:
         # dlt takes two seconds to import; nothing but an actual pull should pay for it.
         from dlt.sources.helpers.requests import Client  # noqa: PLC0415
@@ -171,6 +223,7 @@ class Api:
         weakref.finalize(self, session.close)  # else its sockets stay open until they are collected, with a warning
         self._rest = RESTClient(base_url, headers=dict(headers or {}), auth=auth, session=session)  # type: ignore[arg-type] # requests takes any callable
         self._pull = pull
+        self._means = means
 
     def pages(
         self,
@@ -196,7 +249,7 @@ class Api:
                 json=dict(json) if json is not None else None,
                 paginator=by,
                 data_selector=rows,
-                hooks={"response": [_name_wait, _raise]},
+                hooks={"response": [self._say, _name_wait, _raise]},
             ):
                 body = page.response.json()
                 yield list(page), body if isinstance(body, dict) else {}
@@ -226,6 +279,15 @@ class Api:
         """
         return self._one("GET", path, params=dict(params or {}))
 
+    def text(self, path: str, *, params: Mapping[str, Any] | None = None) -> tuple[str, str]:
+        """One answer that is no JSON: its content type, and its text.
+
+        Raises:
+            SourceError: transient after the retries are used up, permanent at once.
+        """
+        reply = self._reply("GET", path, params=dict(params or {}))
+        return reply.headers.get("Content-Type", ""), reply.content.decode("utf-8-sig", "replace")
+
     def post(
         self, path: str, *, json: Mapping[str, Any] | None = None, form: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
@@ -237,19 +299,30 @@ class Api:
         return self._one("POST", path, **({"json": dict(json)} if json is not None else {"data": dict(form or {})}))
 
     def _one(self, method: Any, path: str, **kwargs: Any) -> dict[str, Any]:
+        try:
+            return dict(self._reply(method, path, **kwargs).json())
+        except ValueError as error:
+            raise self._unreachable(error) from error
+
+    def _reply(self, method: Any, path: str, **kwargs: Any) -> "Response":
         import requests  # noqa: PLC0415
 
         try:
-            reply = self._rest.request(path, method=method, hooks={"response": [_name_wait]}, **kwargs)
-            if not reply.ok:
-                raise self._refusal(reply)
-            return dict(reply.json())
+            reply = self._rest.request(path, method=method, hooks={"response": [self._say, _name_wait]}, **kwargs)
         except requests.RequestException as error:
             raise self._unreachable(error) from error
+        if not reply.ok:
+            raise self._refusal(reply)
+        return reply
 
     def refused(self, sentence: str, *, is_transient: bool = False) -> SourceError:
         """For vendors that say no in words of their own: an error of this source."""
         return SourceError(f"{self._pull.what}: {sentence}", is_transient=is_transient)
+
+    def _say(self, reply: "Response", *_args: Any, **_kwargs: Any) -> None:
+        """A hook runs inside the retries, so what the vendor means decides whether they repeat."""
+        if self._means:
+            reply.status_code = self._means(reply)
 
     def _refusal(self, reply: "Response") -> SourceError:
         code = reply.status_code
@@ -259,7 +332,7 @@ class Api:
         advice = _ADVICE.get(code, "the platform refused the request")
         scope = self._pull.resource.scope
         needs = f" It needs: {scope}." if scope and code in (401, 403) else ""
-        return self.refused(f"answered {code}: {advice}.{needs}")
+        return RefusalError(f"{self._pull.what}: answered {code}: {advice}.{needs}", code)
 
     def _unreachable(self, error: Exception) -> SourceError:
         sentence = (
@@ -269,9 +342,15 @@ class Api:
 
 
 def _name_wait(reply: "Response", *_args: Any, **_kwargs: Any) -> None:
-    """Some vendors say how long to wait as `RateLimit-Reset`, in seconds; the retries know `Retry-After` only."""
-    if reply.status_code == 429 and "RateLimit-Reset" in reply.headers:  # noqa: PLR2004
-        reply.headers.setdefault("Retry-After", reply.headers["RateLimit-Reset"])
+    """Some vendors say how long to wait as `RateLimit-Reset`; the retries know `Retry-After` only.
+
+    It is seconds with some, with others an instant, which no wait is as long as.
+    """
+    named = reply.headers.get("RateLimit-Reset") or reply.headers.get("X-RateLimit-Reset") or ""
+    if reply.status_code == 429 and named.isdigit():  # noqa: PLR2004
+        wait = int(named) if int(named) <= _LONGEST_NAMED_S else math.ceil(int(named) - time.time())
+        if 0 <= wait <= _LONGEST_NAMED_S:
+            reply.headers.setdefault("Retry-After", str(wait))
 
 
 def _raise(reply: "Response", *_args: Any, **_kwargs: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import polars as pl
 
@@ -62,18 +62,26 @@ def _sentences(file: Path, what: str) -> Iterator[None]:
 
 
 def _csv(file: Path, what: str) -> Table:
-    return _table(_csv_lines(file, what), what)
+    def lines() -> Lines:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            yield from csv_lines(text, what)
+
+    return table(lines(), what)
 
 
-def _csv_lines(file: Path, what: str) -> Lines:
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        first = text.readline()
-        text.seek(0)
-        reader = csv.reader(text, delimiter=max(_SEPARATORS, key=first.count), strict=True)
-        try:
-            yield from ((reader.line_num, [cell or None for cell in cells]) for cells in reader if cells)
-        except csv.Error as error:
-            raise _refused(what, f"line {reader.line_num} can't be read ({error}); mend the export.") from error
+def csv_lines(text: TextIO, what: str) -> Lines:
+    """The lines of a CSV file, numbered; whichever separator its first line has most of.
+
+    Raises:
+        SourceError: permanent, at a line that can't be read.
+    """
+    first = text.readline()
+    text.seek(0)
+    reader = csv.reader(text, delimiter=max(_SEPARATORS, key=first.count), strict=True)
+    try:
+        yield from ((reader.line_num, [cell or None for cell in cells]) for cells in reader if cells)
+    except csv.Error as error:
+        raise _refused(what, f"line {reader.line_num} can't be read ({error}); mend the export.") from error
 
 
 def _excel(file: Path, what: str) -> Table:
@@ -84,12 +92,12 @@ def _excel(file: Path, what: str) -> Table:
         sheet = pl.read_excel(file, has_header=False, infer_schema_length=0, raise_if_empty=False)
     except FastExcelError as error:
         raise _refused(what, "is not a workbook that can be read; save it as .xlsx again.") from error
-    return _table(enumerate(sheet.iter_rows(), 1), what)
+    return table(enumerate(sheet.iter_rows(), 1), what)
 
 
 def _jsonl(file: Path, what: str) -> Table:
     """Every line is parsed before the first is given: a later one may bring a new column."""
-    names = _Names(what)
+    names = Names(what)
     with file.open(encoding="utf-8-sig") as text:
         lines = [(number, _object(line)) for number, line in enumerate(text, 1) if line.strip()]
     bad = [number for number, row in lines if row is None]
@@ -102,7 +110,7 @@ def _jsonl(file: Path, what: str) -> Table:
 
 def _parquet(file: Path, what: str) -> Table:
     frame = pl.read_parquet(file)
-    names = _Names(what)
+    names = Names(what)
     texts = frame.select(_text(name, dtype, what).alias(names.stored(name)) for name, dtype in frame.schema.items())
     if not texts.width:
         raise _refused(what, "has no columns; check the export.")
@@ -114,14 +122,18 @@ SUFFIXES: Mapping[str, Callable[[Path, str], Table]] = {
 }  # fmt: skip
 
 
-def _table(lines: Lines, what: str) -> Table:
-    """Rows under a first line that names the columns."""
+def table(lines: Lines, what: str) -> Table:
+    """Rows under a first line that names the columns.
+
+    Raises:
+        SourceError: permanent, now or after the last row; columns without names, or lines of another width.
+    """
     _, header = next(lines, (0, []))
     if not any(header):
         raise _refused(what, "has no columns; its first line must name them.")
     if not all(header):
         raise _refused(what, f"column {header.index(None) + 1} has no name; name it in the first line.")
-    names = _Names(what)
+    names = Names(what)
     columns = [names.stored(name, position) for position, name in enumerate(header) if name]
     return columns, _under(columns, lines, what)
 
@@ -138,7 +150,7 @@ def _under(columns: Sequence[str], lines: Lines, what: str) -> Iterator[Row]:
     _refuse_lines(bad, number, what, f"have another number of cells than the {len(columns)} columns of the first line")
 
 
-class _Names:
+class Names:
     """Column names as the raw log will store them; two that would become one are refused."""
 
     def __init__(self, what: str) -> None:

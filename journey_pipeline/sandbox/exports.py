@@ -17,16 +17,20 @@ _ONLY_OURS = ("platform", "changed_at", "who")
 
 
 def write_exports(world: World, folder: Path) -> None:
-    """Write `exports/<name>.csv` under the folder: the kind's columns, lists as JSON, times as ISO 8601 in UTC."""
+    """Write `exports/<name>.csv` under the folder."""
     (folder / "exports").mkdir(parents=True, exist_ok=True)
     for name, (kind, platform) in EXPORTS.items():
-        frame = world.of(kind, platform).drop(_ONLY_OURS)
-        flat = frame.with_columns(
-            _json_list(c) if isinstance(t, pl.List) else pl.col(c).dt.to_string("%Y-%m-%dT%H:%M:%SZ")
-            for c, t in frame.schema.items()
-            if isinstance(t, pl.List | pl.Datetime)
-        )
-        flat.write_csv(folder / "exports" / f"{name}.csv")
+        flat(world.of(kind, platform)).write_csv(folder / "exports" / f"{name}.csv")
+
+
+def flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """Records of one platform as cells: the kind's columns, lists as JSON, times as ISO 8601 in UTC."""
+    said = frame.drop(_ONLY_OURS)
+    return said.with_columns(
+        _json_list(c) if isinstance(t, pl.List) else pl.col(c).dt.to_string("%Y-%m-%dT%H:%M:%SZ")
+        for c, t in said.schema.items()
+        if isinstance(t, pl.List | pl.Datetime)
+    ).with_columns(pl.col(pl.Date).dt.to_string("%Y-%m-%d"))
 
 
 def _json_list(column: str) -> pl.Expr:

@@ -13,10 +13,11 @@ from pydantic import BaseModel, ValidationError
 
 from journey_pipeline import platforms
 from journey_pipeline.errors import SettingsError, SourceError, one_of
+from journey_pipeline.identity.decisions import HEADER
+from journey_pipeline.identity.decisions import parse as parse_decisions
 from journey_pipeline.invariants import catalogue, language
 from journey_pipeline.invariants.waivers import parse as parse_waivers
-from journey_pipeline.model import Offer, Rule, Settings, Thresholds
-from journey_pipeline.platforms import files
+from journey_pipeline.model import IdentityRules, Offer, Rule, Settings, Thresholds
 from journey_pipeline.platforms.base import Platform
 from journey_pipeline.records import Source
 from journey_pipeline.settings import wording
@@ -25,6 +26,7 @@ from journey_pipeline.settings.document import parse
 _Model = TypeVar("_Model", bound=BaseModel)
 Mistakes = Iterator[tuple[str, str]]
 _REFS = ("bought_as", "grants", "welcome", "cart", "sales")
+_DECISIONS = "identity_decisions.csv"
 _SECRET_WORDS = ("key", "token", "secret", "password")
 
 
@@ -61,8 +63,7 @@ def sources(settings: Settings, folder: Path) -> tuple[Source, ...]:
 def _source(name: str, given: dict[str, Any], folder: Path) -> Source:
     platform = platforms.get(given.pop("type", name))
     options = platform.options.model_validate(given)
-    made = files.platform(name, options, folder) if isinstance(options, files.Options) else platform
-    return Source(made, name, options)
+    return Source(platform.made(name, options, folder) if platform.made else platform, name, options)
 
 
 def secrets(platform: Platform, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -88,6 +89,21 @@ def waivers(path: Path) -> pl.DataFrame:
     return parse_waivers(path.read_text(encoding="utf-8-sig"), path.name)
 
 
+def decisions_file(settings: Settings, folder: Path) -> Path:
+    """Where what people decided about twins is kept; `folder` is where the settings file lies."""
+    return folder / (settings.identity.decisions or _DECISIONS)
+
+
+def decisions(settings: Settings, folder: Path) -> pl.DataFrame:
+    """The lines of the decisions file; none while nobody has decided anything.
+
+    Raises:
+        SettingsError: listing every bad line.
+    """
+    file = decisions_file(settings, folder)
+    return parse_decisions(file.read_text(encoding="utf-8-sig") if file.is_file() else HEADER, file.name)
+
+
 def _meaning(data: Any, folder: Path) -> Mistakes:
     """What is wrong between parts that are each well-formed; parts that are not are pydantic's to name."""
     if not isinstance(data, dict):
@@ -99,6 +115,7 @@ def _meaning(data: Any, folder: Path) -> Mistakes:
     yield from _rules(rules)
     yield from _names(data, rules)
     yield from _thresholds(data.get("thresholds"))
+    yield from _identity(_mapping(data.get("identity")), list(_mapping(data.get("platforms"))), folder)
     if isinstance(file := data.get("waivers"), str) and not (folder / file).is_file():
         yield "waivers", f"no file {file!r} beside the settings file; make it, its first line: finding,reason,who,until"
 
@@ -124,7 +141,7 @@ def _platforms(given: Mapping[str, Any], folder: Path) -> Mistakes:
             hint = "" if "type" in options else "; one of another name gives its type, like type: files"
             where = f"{at}.type" if "type" in options else at
             yield where, f"no platform {kind!r}; {one_of(str(kind), platforms.CATALOGUE)}{hint}"
-        elif kind not in ("files", name):
+        elif kind != name and not platforms.get(kind).made:
             yield at, f"{kind} runs under its own name: its records name each other by it; call it {kind}"
         else:
             yield from _options(at, kind, {k: v for k, v in options.items() if k != "type"}, folder)
@@ -141,8 +158,7 @@ def _options(at: str, kind: str, given: dict[str, Any], folder: Path) -> Mistake
             kept = f"secrets never stand in this file; set in the environment: {', '.join(platform.secrets) or 'none'}"
             yield path, kept if is_secret else sentence
         return
-    if isinstance(options, files.Options):
-        yield from ((f"{at}.{path}", sentence) for path, sentence in files.mistakes(options, folder))
+    yield from ((f"{at}.{path}", sentence) for path, sentence in platform.mistakes(options, folder))
 
 
 def _offers(offers: Mapping[str, Offer], connected: Collection[str]) -> Mistakes:
@@ -193,3 +209,25 @@ def _thresholds(given: Any) -> Mistakes:
     for name, value in _mapping(given).items():
         if name in Thresholds.model_fields and isinstance(value, str) and value.endswith("bd"):
             yield f"thresholds.{name}", f"{value!r} counts business days; allowed here: 15m, 1h, 3d"
+
+
+def _identity(given: Mapping[str, Any], connected: Collection[str], folder: Path) -> Mistakes:
+    usual = IdentityRules()
+    link, suggest = given.get("link", usual.link), given.get("suggest", usual.suggest)
+    if isinstance(link, int | float) and isinstance(suggest, int | float) and suggest > link:
+        at = "suggest" if "suggest" in given else "link"
+        yield f"identity.{at}", f"suggest, {suggest}, is above link, {link}: what is linked is suggested no more"
+    for part in ("include", "exclude"):
+        rules = given.get(part)
+        for i, rule in enumerate(rules if isinstance(rules, list) else ()):
+            platform = _mapping(rule).get("platform")
+            if isinstance(platform, str) and platform not in connected:
+                yield (
+                    f"identity.{part}[{i}].platform",
+                    f"no platform {platform!r} under platforms; {one_of(platform, connected)}",
+                )
+    if isinstance(file := given.get("decisions"), str) and not (folder / file).is_file():
+        yield (
+            "identity.decisions",
+            f"no file {file!r} beside the settings file; make it, its first line: {HEADER.strip()}",
+        )

@@ -212,7 +212,7 @@ Frames = dict[str, pl.DataFrame]
 
 
 def exports(folder: Path, tables: Mapping[str, str], records: Mapping[str, str]) -> Platform:
-    return files.platform("exports", files.Options(tables=dict(tables), records=dict(records)), folder)
+    return files.made("exports", files.Options(tables=dict(tables), records=dict(records)), folder)
 
 
 def pull(platform: Platform, at: datetime, frames: Mapping[str, pl.DataFrame] | None = None) -> Frames:

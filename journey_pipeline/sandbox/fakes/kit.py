@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -71,6 +72,11 @@ async def body(request: Request, allowed: Collection[str]) -> Mapping[str, Any]:
     except ValueError as error:
         raise HTTPException(400, "the body is no JSON object") from error
     return fields(given, allowed)
+
+
+async def form(request: Request) -> Mapping[str, str]:
+    """The body as a form, as token endpoints take it."""
+    return dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
 
 
 def fields(given: Mapping[str, Any], allowed: Collection[str]) -> Mapping[str, Any]:
