@@ -22,6 +22,7 @@ RETRIED = (408, 429, *range(500, 600))
 ATTEMPTS = 5
 BACKOFF_S = 1.0
 LONGEST_WAIT_S = 120.0
+_WAITS = ("RateLimit-Reset", "X-RateLimit-Reset", "X-RateLimit-Retry-After")
 _LONGEST_NAMED_S = 86_400
 _RENEWED_BEFORE_S = 60  # a token may run out between our looking and the vendor's
 
@@ -104,21 +105,24 @@ def signed_jwt(private_key: str, **claims: str) -> Mapping[str, str]:
     return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": token}
 
 
-def service_account(pull: Pull, key_file: str, scope: str) -> Auth:
+def service_account(pull: Pull, key_file: str, scope: str, token_url: str = "") -> Auth:
     """A Google service account: `key_file` is the text of its JSON key, as the console gives it.
+
+    `token_url`: where tokens are granted, if not where the key says.
 
     Raises:
         SourceError: permanent, if it is no such key.
     """
     try:
         key = json.loads(key_file)
-        claims = {"iss": key["client_email"], "scope": scope, "aud": key["token_uri"]}
+        granter = token_url or key["token_uri"]
+        claims = {"iss": key["client_email"], "scope": scope, "aud": granter}
         form = partial(signed_jwt, key["private_key"], **claims)
         form()
     except (ValueError, KeyError, TypeError) as error:
         sentence = f"{pull.what}: the key is no JSON key of a service account; paste the whole file that Google gave."
         raise SourceError(sentence, is_transient=False) from error
-    return granted(lambda: Api(pull, key["token_uri"]).post("", form=form()))
+    return granted(lambda: Api(pull, granter).post("", form=form()))
 
 
 def by_cursor(path: str, param: str, *, more: str | None = None, until_empty: bool = False) -> "BasePaginator":
@@ -149,6 +153,19 @@ def by_page(
     return PageNumberPaginator(
         base_page=1, page_param=None if field else param, total_path=pages, has_more_path=more, page_body_path=field
     )
+
+
+def by_counted_page(header: str) -> "BasePaginator":
+    """Pages from 1 on, `page` in the query; the header says how many there are, without it until an empty one."""
+    from dlt.sources.helpers.rest_client.paginators import PageNumberPaginator  # noqa: PLC0415
+
+    class Counted(PageNumberPaginator):
+        def update_state(self, response: "Response", data: list[Any] | None = None) -> None:
+            super().update_state(response, data)
+            if header in response.headers:
+                self._has_next_page = self.current_value <= int(response.headers[header])
+
+    return Counted(base_page=1, page_param="page", total_path=None)
 
 
 def by_offset(
@@ -236,6 +253,8 @@ class Api:
     ) -> Iterator[tuple[list[dict[str, Any]], Mapping[str, Any]]]:
         """Page after page of (rows, whole body); `rows` is the JSON path of the list, `$` for the body itself.
 
+        What a list can't say beside its rows stands in the headers: they are given for a body that is one.
+
         Raises:
             SourceError: transient after the retries are used up, permanent at once.
         """
@@ -252,7 +271,7 @@ class Api:
                 hooks={"response": [self._say, _name_wait, _raise]},
             ):
                 body = page.response.json()
-                yield list(page), body if isinstance(body, dict) else {}
+                yield list(page), body if isinstance(body, dict) else page.response.headers
         except requests.HTTPError as error:
             raise self._refusal(error.response) from None
         except requests.RequestException as error:
@@ -263,12 +282,15 @@ class Api:
     ) -> Iterator[list[Mapping[str, Any]]]:
         """Page after page of rows; arguments and errors of `pages`.
 
-        `total`: dotted path of how many rows there are in all. What the first page says there is expected of this pull.
+        `total`: dotted path, or header of a list, of how many rows there are in all. What the first page says there is
+        expected of this pull.
         """
         for number, (page, body) in enumerate(self.pages(path, by=by, rows=rows, **asked)):
             if total and number == 0:
-                stated = reduce(lambda part, name: part[name], total.split("."), body)
-                self._pull.expected_rows = (self._pull.expected_rows or 0) + int(str(stated))
+                whole: Any = body
+                stated = reduce(lambda part, name: (part or {}).get(name), total.split("."), whole)
+                if stated is not None:  # proxies strip headers
+                    self._pull.expected_rows = (self._pull.expected_rows or 0) + int(str(stated))
             yield list(page)
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -342,11 +364,11 @@ class Api:
 
 
 def _name_wait(reply: "Response", *_args: Any, **_kwargs: Any) -> None:
-    """Some vendors say how long to wait as `RateLimit-Reset`; the retries know `Retry-After` only.
+    """Some vendors say how long to wait under a name of their own; the retries know `Retry-After` only.
 
     It is seconds with some, with others an instant, which no wait is as long as.
     """
-    named = reply.headers.get("RateLimit-Reset") or reply.headers.get("X-RateLimit-Reset") or ""
+    named = next((reply.headers[name] for name in _WAITS if name in reply.headers), "")
     if reply.status_code == 429 and named.isdigit():  # noqa: PLR2004
         wait = int(named) if int(named) <= _LONGEST_NAMED_S else math.ceil(int(named) - time.time())
         if 0 <= wait <= _LONGEST_NAMED_S:

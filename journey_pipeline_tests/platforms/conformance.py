@@ -18,7 +18,7 @@ from journey_pipeline import platforms
 from journey_pipeline.errors import SourceError
 from journey_pipeline.platforms import http
 from journey_pipeline.platforms.base import Platform
-from journey_pipeline.sandbox.server import serve
+from journey_pipeline.sandbox.server import secrets, serve
 from journey_pipeline.sandbox.world import Trouble, World
 from journey_pipeline_tests.platforms.harness import (
     NOW,
@@ -54,6 +54,9 @@ class Case:
     """That kind."""
     page_sizes: tuple[str, ...]
     """The module's constants that say how many rows a page has."""
+    fresh: Records | None = None
+    """What a world of nothing became a day later, where that can't be `later`: a vendor whose lists are asked for by
+    creation never tells of old things that were not there before."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of journey.yaml beside `base_url`."""
     at: str = ""
@@ -78,7 +81,7 @@ class Conformance:
 
     @property
     def secrets(self) -> dict[str, str]:
-        return dict(import_module(f"journey_pipeline.sandbox.fakes.{self.case.name}").SECRETS)
+        return secrets((self.case.name,))
 
     @contextmanager
     def served(self, world: World) -> Iterator[Any]:
@@ -127,7 +130,7 @@ class Conformance:
         with self.served(world) as options:
             frames, cursors = self.pull(options)
             assert all(said.is_empty() for said in read_all(self.platform, frames, options).values())
-            self.become(world, NOW + DAY, self.case.later)
+            self.become(world, NOW + DAY, self.case.later if self.case.fresh is None else self.case.fresh)
             frames, _ = self.pull(options, NOW + DAY, cursors, frames)
             self.says(frames, options, world)
 

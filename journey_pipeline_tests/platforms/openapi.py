@@ -170,9 +170,31 @@ def _typed(text: str, schema: Mapping[str, Any]) -> Any:
 def _load(path: Path) -> Mapping[str, Any]:
     text = path.read_text()
     if path.suffix == ".json":
-        return dict(_nullable(json.loads(text)))
+        return _modern(dict(_nullable(json.loads(text))))
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return dict(_nullable(json.loads(json.dumps(yaml.load(text, loader), default=str))))  # noqa: S506 - a safe loader
+
+
+def _modern(spec: dict[str, Any]) -> Mapping[str, Any]:
+    """Swagger 2.0 in the words of OpenAPI 3: the schemas of parameters, bodies and answers stand one level deeper."""
+    if spec.get("swagger") != "2.0":
+        return spec
+    parts = [part for item in spec["paths"].values() for part in item.values()]
+    operations = [part for part in parts if isinstance(part, dict) and "responses" in part]
+    shared = [p for item in spec["paths"].values() for p in item.get("parameters", ())]
+    own = [p for operation in operations for p in operation.get("parameters", ())]
+    for parameter in (*spec.get("parameters", {}).values(), *shared, *own):
+        told = {k: v for k, v in parameter.items() if k not in ("name", "in", "required", "description", "$ref")}
+        parameter.setdefault("schema", told)
+    answers = [answer for operation in operations for answer in operation["responses"].values()]
+    for answer in (*spec.get("responses", {}).values(), *answers):
+        if "schema" in answer:
+            answer["content"] = {"application/json": {"schema": answer["schema"]}}
+    for operation in operations:
+        for parameter in operation.get("parameters", ()):
+            if parameter.get("in") == "body":
+                operation["requestBody"] = {"content": {"application/json": {"schema": parameter["schema"]}}}
+    return spec
 
 
 def _nullable(node: Any) -> Any:

@@ -12,7 +12,6 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
 from journey_pipeline.errors import SourceError
 from journey_pipeline.platforms import http, mailchimp
@@ -22,18 +21,18 @@ from journey_pipeline.sandbox.fakes import mailchimp as fake
 from journey_pipeline.sandbox.fakes.mailchimp import SECRETS, web_id
 from journey_pipeline.sandbox.server import serve
 from journey_pipeline.sandbox.world import Trouble, World
+from journey_pipeline_tests.platforms.conformance import Case, Conformance
 from journey_pipeline_tests.platforms.harness import (
     NOW,
     Cursors,
     Frames,
-    held,
     make_world,
     pull_all,
     raw_frame,
     read_all,
     world_frame,
 )
-from journey_pipeline_tests.platforms.openapi import contract, recorded
+from journey_pipeline_tests.platforms.openapi import Contract, Exchange, contract, recorded
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 
@@ -106,35 +105,6 @@ def restock(world: World, kind: str, rows: list[dict[str, Any]]) -> None:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BACKOFF_S", 0.01)
-
-
-def test_says_what_the_world_holds() -> None:
-    ann_keys = [f"mailchimp:{hashed(ANN)}", "stripe:cus_1", "app:42"]
-    consents = [
-        consent(ANN, name="Ann Mary Lee", phone="+12125550101", keys=ann_keys),
-        consent(ANN, list_id="f6a7", name="Ann"),
-        consent(BOB, NOW - 4 * DAY, state="unsubscribed"),
-        consent("cyd@example.com", NOW - 3 * DAY, state="cleaned"),
-    ]
-    messages = [
-        newsletter(ANN, name="Lee, Ann", keys=ann_keys, opened_at=NOW - 4 * DAY, clicked_at=NOW - 3 * DAY),
-        newsletter(BOB, delivered_at=None, bounced_at=NOW - 5 * DAY + HOUR),
-        newsletter(ANN, "decaf", NOW - 50 * DAY),
-        mail("m_ann", keys=["stripe:cus_1"], opened_at=NOW - DAY, clicked_at=NOW - HOUR),
-        mail("m_bob", delivered_at=None, bounced_at=NOW - DAY, purpose="receipt", template_ref="mailchimp:receipt"),
-        mail("m_cyd", delivered_at=None, purpose="other", template_ref=None),
-    ]
-    world = make_world("mailchimp", {"consents": consents, "messages": messages})
-    with account(world) as options:
-        said = read_all(PLATFORM, pull(options)[0], options)
-    assert_frame_equal(said["consents"], held(world, "mailchimp", "consents"))
-    assert_frame_equal(said["messages"], held(world, "mailchimp", "messages"))
-
-
-def test_nothing_at_all() -> None:
-    with account(make_world("mailchimp")) as options:
-        said = read_all(PLATFORM, pull(options)[0], options)
-    assert [said[kind].height for kind in ("consents", "messages")] == [0, 0]
 
 
 def test_an_opt_out_is_dated_by_the_campaign_that_it_answers() -> None:
@@ -428,24 +398,6 @@ def test_a_wrong_key_is_permanent_and_names_the_scope(secret: str, resource: str
     assert "wrong" not in str(caught.value)
 
 
-def test_a_missing_permission_is_permanent_and_names_the_scope() -> None:
-    world = make_world("mailchimp", {"messages": [newsletter(ANN)]})
-    world.trouble["mailchimp"] = Trouble(403, after=1)
-    with account(world) as options, pytest.raises(SourceError) as caught:
-        pull_all(PLATFORM, options, SECRETS, NOW, only=["sent_to"])
-    assert not caught.value.is_transient
-    assert str(caught.value).startswith("mailchimp sent_to: answered 403")
-
-
-def test_a_limit_is_waited_out() -> None:
-    world = make_world("mailchimp", {"messages": [newsletter(ANN), mail("m_ann")]})
-    with account(world) as options:
-        for resource in ("sent_to", "transactional"):
-            world.trouble["mailchimp"] = Trouble(429, times=2, retry_after="0")
-            frames, _ = pull_all(PLATFORM, options, SECRETS, NOW, only=[resource])
-            assert frames[resource].height == 1
-
-
 @pytest.mark.parametrize("resource", ["members", "transactional"])
 def test_an_outage_is_transient(resource: str) -> None:
     world = make_world("mailchimp")
@@ -467,29 +419,20 @@ def whole_account() -> World:
     return make_world("mailchimp", {"consents": consents, "messages": [*sends, *mails]})
 
 
-def test_requests_and_answers_keep_to_a_third_partys_description(monkeypatch: pytest.MonkeyPatch) -> None:
+class _Marketing(Contract):
+    """Transactional has a description of its own; sent-to is in Mailchimp's reference and not in this one at all."""
+
+    def check(self, exchange: Exchange) -> None:
+        if "/transactional/" not in exchange.path and not exchange.path.endswith("/sent-to"):
+            super().check(exchange)
+
+
+def described() -> Contract:
     # `fields` is a parameter of every list in Mailchimp's own reference; this description leaves it out.
     told = ("/lists", "/lists/{list_id}/members", "/campaigns", "/reports/{campaign_id}/email-activity",
             "/reports/{campaign_id}/unsubscribed")  # fmt: skip
-    described = contract(
-        "mailchimp",
-        "airbyte_mailchimp.yaml",
-        base="/mailchimp",
-        also_parameters={f"GET {p}": ("fields",) for p in told},
-    )
-    monkeypatch.setattr(mailchimp, "PAGE", 1)
-    with account(whole_account()) as options, recorded() as exchanges:
-        _, cursors = pull(options)
-        pull(options, NOW + DAY, cursors)
-    marketing = [e for e in exchanges if "/transactional/" not in e.path]
-    assert {name for exchange in marketing for name, _ in exchange.query} == {
-        "count", "offset", "fields", "sort_field", "sort_dir", "status", "since_last_changed", "since_send_time",
-        "before_send_time",
-    }  # fmt: skip
-    # sent-to is in Mailchimp's reference and not in this description at all.
-    for exchange in marketing:
-        if not exchange.path.endswith("/sent-to"):
-            described.check(exchange)
+    also = {f"GET {p}": ("fields",) for p in told}
+    return _Marketing(**vars(contract("mailchimp", "airbyte_mailchimp.yaml", base="/mailchimp", also_parameters=also)))
 
 
 def test_transactional_keeps_to_the_vendors_description(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -516,3 +459,42 @@ def test_the_fake_refuses_more_than_the_vendor_gives(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(fake, "LARGEST_PAGE", 999)
     with account(make_world("mailchimp")) as options, pytest.raises(SourceError, match="mailchimp lists: answered 400"):
         pull(options)
+
+
+ANN_KEYS = [f"mailchimp:{hashed(ANN)}", "stripe:cus_1", "app:42"]
+CONSENTS = [
+    consent(ANN, name="Ann Mary Lee", phone="+12125550101", keys=ANN_KEYS),
+    consent(ANN, list_id="f6a7", name="Ann"),
+    consent(BOB, NOW - 4 * DAY, state="unsubscribed"),
+    consent("cyd@example.com", NOW - 3 * DAY, state="cleaned"),
+]
+MESSAGES = [
+    newsletter(ANN, name="Lee, Ann", keys=ANN_KEYS, opened_at=NOW - 4 * DAY, clicked_at=NOW - 3 * DAY),
+    newsletter(BOB, delivered_at=None, bounced_at=NOW - 5 * DAY + HOUR),
+    newsletter(ANN, "decaf", NOW - 50 * DAY),
+    mail("m_ann", keys=["stripe:cus_1"], opened_at=NOW - DAY, clicked_at=NOW - HOUR),
+    mail("m_bob", delivered_at=None, bounced_at=NOW - DAY, purpose="receipt", template_ref="mailchimp:receipt"),
+    mail("m_cyd", delivered_at=None, purpose="other", template_ref=None),
+]
+
+
+class TestMailchimp(Conformance):
+    case = Case(
+        "mailchimp",
+        now={"consents": CONSENTS, "messages": MESSAGES},
+        later={
+            "consents": [*CONSENTS[:3], consent("cyd@example.com", NOW + 2 * HOUR, state="unsubscribed")],
+            "messages": [*MESSAGES, newsletter(BOB, "latte", NOW + 3 * HOUR), mail("m_dan", NOW + 3 * HOUR)],
+        },
+        fresh={
+            "consents": [consent(BOB, NOW + 2 * HOUR)],
+            "messages": [newsletter(BOB, "latte", NOW + 3 * HOUR), mail("m_dan", NOW + 3 * HOUR)],
+        },
+        many=lambda count: {
+            "consents": [consent(f"p{n}@example.com") for n in range(count)],
+            "messages": [newsletter(f"p{n}@example.com") for n in range(count)],
+        },
+        counted="messages",
+        page_sizes=("PAGE",),
+        described=described,
+    )

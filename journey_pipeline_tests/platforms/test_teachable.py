@@ -9,27 +9,25 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
-from journey_pipeline.errors import SourceError
 from journey_pipeline.platforms import http, teachable
 from journey_pipeline.platforms.teachable import PLATFORM, Options
 from journey_pipeline.sandbox.fakes import teachable as fake
 from journey_pipeline.sandbox.fakes.teachable import SECRETS
 from journey_pipeline.sandbox.server import serve
-from journey_pipeline.sandbox.world import Trouble, World
+from journey_pipeline.sandbox.world import World
+from journey_pipeline_tests.platforms.conformance import Case, Conformance
 from journey_pipeline_tests.platforms.harness import (
     NOW,
     Cursors,
     Frames,
-    held,
     make_world,
     pull_all,
     raw_frame,
     read_all,
     world_frame,
 )
-from journey_pipeline_tests.platforms.openapi import contract, recorded
+from journey_pipeline_tests.platforms.openapi import Contract, contract, recorded
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 READS_ALL = {"details": True, "school": "northwind"}
@@ -91,21 +89,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BACKOFF_S", 0.01)
 
 
-def test_says_what_the_world_holds() -> None:
-    sales = [
-        sale("7001", 5001),
-        sale("7002", 5001, currency="EUR", amount_minor=46900, refunded_minor=46900, refunded_at=NOW - DAY),
-        sale("7003", 5005, status="pending", product_ref="teachable:902", dispute_status="open", name="Eve"),
-    ]
-    ann = {"email": "Ann.Lee@Example.com", "name": "Lee, Ann"}
-    sales = [{**row, **ann} if "teachable:5001" in row["keys"] else row for row in sales]
-    world = make_world("teachable", {"access": [ANN, ANN_TOO, BOB, CYD, DAN], "payments": sales})
-    with school(world, **READS_ALL) as options:
-        said = read_all(PLATFORM, pull(options)[0], options)
-    assert_frame_equal(said["access"], held(world, "teachable", "access"))
-    assert_frame_equal(said["payments"], held(world, "teachable", "payments"))
-
-
 def test_without_details_it_knows_neither_why_nor_what_ended_before() -> None:
     with school(make_world("teachable", {"access": [ANN, BOB, CYD, DAN]})) as options:
         frames, _ = pull(options)
@@ -116,12 +99,6 @@ def test_without_details_it_knows_neither_why_nor_what_ended_before() -> None:
         ("901:5002", "expired", None, None, None),
         ("902:5003", "active", None, None, None),
     ]
-
-
-def test_nothing_at_all() -> None:
-    with school(make_world("teachable"), **READS_ALL) as options:
-        said = read_all(PLATFORM, pull(options)[0], options)
-    assert [said[kind].height for kind in ("access", "payments")] == [0, 0]
 
 
 def test_a_second_load_lists_what_is_still_so() -> None:
@@ -309,26 +286,6 @@ def test_money_is_taken_as_it_is_in_the_currency_of_sale(prices: list[tuple[int,
     assert said.select("amount_minor", "currency", "refunded_minor").rows() == [(p, c, p // 2) for p, c in prices]
 
 
-def test_a_wrong_key_is_permanent_and_names_the_scope() -> None:
-    with school(make_world("teachable")) as options, pytest.raises(SourceError) as caught:
-        pull_all(PLATFORM, options, {"TEACHABLE_API_KEY": "wrong_key"}, NOW)
-    assert not caught.value.is_transient
-    assert str(caught.value) == (
-        "teachable courses: answered 401: the key was refused; check the secret and renew it. "
-        "It needs: an Admin API key of the school, plan Growth or above."
-    )
-
-
-def test_a_missing_permission_is_permanent_and_names_the_scope() -> None:
-    world = make_world("teachable", {"access": [ANN]})
-    world.trouble["teachable"] = Trouble(403, after=1)
-    with school(world) as options, pytest.raises(SourceError) as caught:
-        pull_all(PLATFORM, options, SECRETS, NOW, only=["enrollments"])
-    assert not caught.value.is_transient
-    assert str(caught.value).startswith("teachable enrollments: answered 403")
-    assert "It needs: an Admin API key of the school" in str(caught.value)
-
-
 def test_the_limit_is_waited_out_as_long_as_the_vendor_says(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr(fake, "REFUSED_EVERY", 3)
@@ -341,38 +298,31 @@ def test_the_limit_is_waited_out_as_long_as_the_vendor_says(monkeypatch: pytest.
     assert set(waits) == {1.0}, "RateLimit-Reset says one second"
 
 
-def test_a_limit_with_retry_after_is_waited_out() -> None:
-    world = make_world("teachable", {"access": [ANN]})
-    world.trouble["teachable"] = Trouble(429, after=1, times=2, retry_after="0")
-    with school(world) as options:
-        frames, _ = pull(options)
-    assert frames["enrollments"].height == 1
-
-
-def test_an_outage_is_transient_and_leaves_no_cursor() -> None:
-    world = make_world("teachable", {"payments": [sale("1", 1)]})
-    world.trouble["teachable"] = Trouble(500)
-    with school(world) as options, pytest.raises(SourceError) as caught:
-        pull_all(PLATFORM, options, SECRETS, NOW, only=["transactions"])
-    assert caught.value.is_transient
-    assert str(caught.value).startswith("teachable transactions: answered 500 5 times")
-    assert world.trouble["teachable"].seen == 5
-
-
-def test_requests_and_answers_keep_to_the_vendors_description(monkeypatch: pytest.MonkeyPatch) -> None:
-    described = contract(
+def described() -> Contract:
+    return contract(
         "teachable",
         "teachable-admin-openapi.yml",
         base="/teachable",
         # Described without paging, yet its answer has `meta`, and clients in use page through it.
         also_parameters={"GET /courses/{course_id}/enrollments": ("page", "per")},
     )
+
+
+ANNS: dict[str, Any] = {"email": "Ann.Lee@Example.com", "name": "Lee, Ann"}
+GEE = {**CYD, "expires_at": NOW + 9 * DAY}
+SALES = [
+    sale("7001", 5001, **ANNS),
+    sale("7002", 5001, currency="EUR", amount_minor=46900, refunded_minor=46900, refunded_at=NOW - DAY, **ANNS),
+    sale("7003", 5005, product_ref="teachable:902", dispute_status="open", name="Eve"),
+]
+
+
+def test_every_filter_that_is_sent_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (teachable, fake):
         monkeypatch.setattr(module, "DEEPEST_ROW", 2)
     monkeypatch.setattr(teachable, "PAGE", 1)
-    world = make_world(
-        "teachable", {"access": [ANN, ANN_TOO, BOB, CYD, DAN], "payments": [sale("1", 5001), sale("2", 9)]}
-    )
+    world = make_world("teachable", {"access": [ANN, ANN_TOO, BOB, CYD, DAN], "payments": SALES})
+    vendor = described()
     with school(world, **READS_ALL) as options, recorded() as exchanges:
         _, cursors = pull(options)
         pull(options, NOW + DAY, cursors)
@@ -380,4 +330,28 @@ def test_requests_and_answers_keep_to_the_vendors_description(monkeypatch: pytes
         "page", "per", "sort_direction", "search_after", "start", "end", "is_fully_refunded", "is_chargeback",
     }  # fmt: skip
     for exchange in exchanges:
-        described.check(exchange)
+        vendor.check(exchange)
+
+
+def test_a_sale_whose_money_is_not_there_yet_is_pending() -> None:
+    world = make_world("teachable", {"payments": [sale("1", 5005, status="pending")]})
+    with school(world, **READS_ALL) as options:
+        said = read_all(PLATFORM, pull(options)[0], options)
+    assert said["payments"].select("record_id", "status").rows() == [("1", "pending")]
+
+
+class TestTeachable(Conformance):
+    case = Case(
+        "teachable",
+        now={"access": [ANN, ANN_TOO, BOB, GEE, DAN], "payments": SALES},
+        later={"access": [{**ANN, "progress": 60.0}, ANN_TOO, BOB, GEE, DAN], "payments": [*SALES, sale("7004", 5002)]},
+        many=lambda count: {
+            "access": [enrolment(901, 1 + n) for n in range(count)],
+            "payments": [sale(str(n), 1) for n in range(count)],
+        },
+        counted="access",
+        page_sizes=("PAGE",),
+        options=READS_ALL,
+        lost={"access": ("revoked_at",)},  # dated by the first load that said so, as a test of its own shows
+        described=described,
+    )

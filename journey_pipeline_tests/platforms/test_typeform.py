@@ -10,26 +10,24 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
-from journey_pipeline.errors import SourceError
-from journey_pipeline.platforms import http, typeform
+from journey_pipeline.platforms import http
 from journey_pipeline.platforms.typeform import PLATFORM, Options
 from journey_pipeline.sandbox.fakes.typeform import SECRETS, form_id
 from journey_pipeline.sandbox.server import serve
-from journey_pipeline.sandbox.world import Trouble, World
+from journey_pipeline.sandbox.world import World
+from journey_pipeline_tests.platforms.conformance import Case, Conformance
 from journey_pipeline_tests.platforms.harness import (
     NOW,
     Cursors,
     Frames,
-    held,
     make_world,
     pull_all,
     raw_frame,
     read_all,
     world_frame,
 )
-from journey_pipeline_tests.platforms.openapi import contract, recorded
+from journey_pipeline_tests.platforms.openapi import contract
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -85,26 +83,11 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BACKOFF_S", 0.01)
 
 
-def test_says_what_the_world_holds() -> None:
-    world = make_world("typeform", {"leads": [ANN, BOB], "surveys": [NPS]})
-    with school(world, surveys={form_id("nps"): "nps"}) as options:
-        said = read_all(PLATFORM, pull(options)[0], options)
-    assert_frame_equal(said["leads"], held(world, "typeform", "leads"))
-    assert_frame_equal(said["surveys"], held(world, "typeform", "surveys"))
-
-
 def test_a_form_that_is_no_survey_makes_leads() -> None:
     with school(make_world("typeform", {"surveys": [NPS]})) as options:
         said = read_all(PLATFORM, pull(options)[0], options)
     assert said["surveys"].is_empty()
     assert said["leads"].select("form", "email").rows() == [("nps", "cyd@example.com")]
-
-
-def test_nothing_at_all() -> None:
-    with school(make_world("typeform")) as options:
-        frames, _ = pull(options)
-        said = read_all(PLATFORM, frames, options)
-    assert [said[kind].height for kind in ("leads", "surveys")] == [0, 0]
 
 
 def test_only_the_forms_that_are_asked_for() -> None:
@@ -163,18 +146,6 @@ def test_nothing_later_than_the_load_is_asked_for() -> None:
         assert frames["responses"]["token"].to_list() == ["now"]
         frames, _ = pull(options, NOW + DAY, cursors, frames)
     assert read_all(PLATFORM, frames, options)["leads"]["record_id"].to_list() == ["later", "now"]
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
-def test_every_page_boundary(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(typeform, "RESPONSES_PER_PAGE", 2)
-    monkeypatch.setattr(typeform, "FORMS_PER_PAGE", 2)
-    same_second = [lead(f"t_{n}") for n in range(count)]
-    apart = [lead(f"f_{n}", form=f"Form {n}") for n in range(count)]
-    with school(make_world("typeform", {"leads": [*same_second, *apart]})) as options:
-        frames, _ = pull(options)
-    assert frames["forms"].height == count + 1
-    assert frames["responses"]["token"].sort().to_list() == sorted(f"{k}_{n}" for k in "tf" for n in range(count))
 
 
 def test_first_name_and_last_name_make_a_name_and_other_answers_do_not() -> None:
@@ -241,64 +212,6 @@ def test_scores_by_type_of_question(field: str, score: int | None) -> None:
     assert said["leads"].is_empty()
 
 
-def test_a_wrong_key_is_permanent_and_names_the_scope() -> None:
-    with school(make_world("typeform")) as options, pytest.raises(SourceError) as caught:
-        pull_all(PLATFORM, options, {"TYPEFORM_TOKEN": "tfp_wrong"}, NOW)
-    assert not caught.value.is_transient
-    assert str(caught.value) == (
-        "typeform forms: answered 401: the key was refused; check the secret and renew it. It needs: forms:read."
-    )
-
-
-def test_a_missing_permission_is_permanent_and_names_the_scope() -> None:
-    world = make_world("typeform", {"leads": [ANN]})
-    world.trouble["typeform"] = Trouble(403)
-    with school(world) as options, pytest.raises(SourceError) as caught:
-        pull_all(PLATFORM, options, SECRETS, NOW, only=["responses"])
-    assert not caught.value.is_transient
-    assert "It needs: forms:read and responses:read." in str(caught.value)
-
-
-def test_a_form_that_is_not_there_is_permanent() -> None:
-    with school(make_world("typeform"), forms=("nowhere",)) as options, pytest.raises(SourceError) as caught:
-        pull(options)
-    assert not caught.value.is_transient
-    assert "answered 404" in str(caught.value)
-
-
-def test_a_limit_is_waited_out() -> None:
-    world = make_world("typeform", {"leads": [ANN]})
-    world.trouble["typeform"] = Trouble(429, after=1, times=2, retry_after="0")
-    with school(world) as options:
-        frames, _ = pull(options)
-    assert frames["responses"].height == 1
-    assert world.trouble["typeform"].seen > 3
-
-
-def test_an_outage_is_transient() -> None:
-    world = make_world("typeform", {"leads": [ANN]})
-    world.trouble["typeform"] = Trouble(500)
-    with school(world) as options, pytest.raises(SourceError) as caught:
-        pull(options)
-    assert caught.value.is_transient
-    assert str(caught.value).startswith("typeform forms: answered 500 5 times")
-    assert world.trouble["typeform"].seen == 5
-
-
-def test_requests_and_answers_keep_to_the_vendors_description(monkeypatch: pytest.MonkeyPatch) -> None:
-    described = contract("typeform", "airbyte_typeform.yaml", base="/typeform")
-    monkeypatch.setattr(typeform, "RESPONSES_PER_PAGE", 1)
-    world = make_world("typeform", {"leads": [ANN, BOB, lead("t_3")], "surveys": [NPS]})
-    with school(world) as options, recorded() as exchanges:
-        _, cursors = pull(options)
-        pull(options, NOW + DAY, cursors)
-    assert {name for exchange in exchanges for name, _ in exchange.query} == {
-        "page", "page_size", "since", "until", "before",
-    }  # fmt: skip
-    for exchange in exchanges:
-        described.check(exchange)
-
-
 def test_pages_of_one_form_come_newest_first() -> None:
     """The walk by `before` relies on it; a form of ten thousand is otherwise read from the wrong end."""
     world = make_world("typeform", {"leads": [lead(f"t_{n}", NOW - n * HOUR) for n in range(1, 4)]})
@@ -306,3 +219,16 @@ def test_pages_of_one_form_come_newest_first() -> None:
         frames, _ = pull(options)
     assert frames["responses"]["token"].to_list() == ["t_1", "t_2", "t_3"]
     assert frames["responses"].schema["answers"] == pl.String
+
+
+class TestTypeform(Conformance):
+    case = Case(
+        "typeform",
+        now={"leads": [ANN, BOB], "surveys": [NPS]},
+        later={"leads": [ANN, BOB, lead("t_new", NOW + DAY - HOUR, "A form made today")], "surveys": [NPS]},
+        many=lambda count: {"leads": [lead(f"t_{n}", NOW - DAY - n * HOUR) for n in range(count)]},
+        counted="leads",
+        page_sizes=("FORMS_PER_PAGE", "RESPONSES_PER_PAGE"),
+        options={"surveys": {form_id("nps"): "nps"}},
+        described=lambda: contract("typeform", "airbyte_typeform.yaml", base="/typeform"),
+    )
