@@ -19,6 +19,7 @@ from rich.text import Text
 from journey_pipeline.cli.screen import console
 from journey_pipeline.errors import JourneyError, SettingsError, SourceError, one_of
 from journey_pipeline.invariants import verdicts
+from journey_pipeline.invariants.waivers import unknown_ids
 from journey_pipeline.lake import RawLog, health, ingest
 from journey_pipeline.orchestration.home import Home
 from journey_pipeline.orchestration.steps import Day
@@ -26,7 +27,7 @@ from journey_pipeline.platforms import mapped
 from journey_pipeline.platforms.base import Pull
 from journey_pipeline.records import Source, build
 from journey_pipeline.report import words
-from journey_pipeline.settings import load, places, secrets
+from journey_pipeline.settings import load, places, secrets, waivers
 
 _MARKS = {"right": Text("✓", "green"), "note": Text("!", "yellow"), "wrong": Text("✗", "bold red")}
 _SHOWN = 5  # refs, rules or reasons listed in one line
@@ -57,7 +58,7 @@ def examine(*, settings: Path | None, home: Path | None) -> int:
     answers = _print("Settings", [Answer("right", read)])
     for source, replies in _platforms(day):
         answers += _print(source.name, replies)
-    for title, ask in {"Mapping": _mapping, "Rules": _rules, "Freshness": _freshness}.items():
+    for title, ask in {"Mapping": _mapping, "Rules": _rules, "Waivers": _waivers, "Freshness": _freshness}.items():
         answers += _print(title, ask(day))
     marks = [answer.mark for answer in answers]
     wrong, notes = words.count(marks.count("wrong"), "thing"), words.count(marks.count("note"), "thing")
@@ -115,7 +116,7 @@ def _is_mapped(source: Source) -> bool:
 
 def _answers(source: Source, day: Day) -> list[Answer]:
     try:
-        known = secrets(source.platform, os.environ)
+        known = secrets(source.platform, source.options, os.environ)
     except SourceError as error:
         return [Answer("wrong", str(error))]
     named = [Answer("right", f"{words.listed(list(known))} {'is' if len(known) == 1 else 'are'} set")] if known else []
@@ -218,6 +219,27 @@ def _rules(day: Day) -> Iterator[Answer]:
         yield Answer("note", f"no platform says {kinds}: {words.count(len(names), 'rule')} can't be asked ({shown})")
     for name, reason in day.settings.off.items():
         yield Answer("note", f"{name} is off: {reason}")
+
+
+def _waivers(day: Day) -> Iterator[Answer]:
+    """Whether each waiver still covers something; lines that can't be read are refused with the settings."""
+    if day.settings.waivers is None:
+        yield Answer(
+            "right", "none; journey waive accepts a finding, once journey.yaml names a file: waivers: waivers.csv"
+        )
+        return
+    try:
+        lines = waivers(day.folder / day.settings.waivers)
+    except SettingsError as error:
+        yield from (Answer("wrong", f"{error.path}: {mistake}") for mistake in error.mistakes)
+        return
+    known = set(day.home.tables.scan("invariants", "findings").select("finding_id").collect().to_series())
+    over = lines.filter(pl.col("until_on") < day.day_on).height
+    yield Answer(
+        "right", f"{words.count(lines.height, 'line')} in {day.settings.waivers}" + (f", {over} over" if over else "")
+    )
+    for lost in unknown_ids(lines, known):
+        yield Answer("note", f"{lost} is the id of no finding; mend or delete its line")
 
 
 def _freshness(day: Day) -> Iterator[Answer]:

@@ -5,7 +5,7 @@ Not here: HTTP (http.py), translation of money and time (translate.py), storage 
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -100,6 +100,8 @@ class Platform:
     options: type[Options] = Options
     secrets: tuple[str, ...] = ()
     """Names of the environment variables it needs."""
+    needed_for: Mapping[str, str] = field(default_factory=dict)
+    """Secret -> the option that has to be on for it to be needed."""
     title: str = ""
     verified: str = ""
     """Against what its requests and replies were verified."""

@@ -75,8 +75,10 @@ def _exported(pull: Pull, spreadsheet: str, gid: str) -> tabular.Lines:
 
 def _asked(pull: Pull, spreadsheet: str, gid: str) -> tabular.Lines:
     o: Options = pull.options
-    host = "https://sheets.googleapis.com" if o.base_url == _GOOGLES_OWN else o.base_url
-    api = Api(pull, host, auth=service_account(pull, pull.secrets[SECRET], READ_ONLY))
+    is_google = o.base_url == _GOOGLES_OWN
+    token_url = "" if is_google else f"{o.base_url}/token"
+    auth = service_account(pull, pull.secrets[SECRET], READ_ONLY, token_url)
+    api = Api(pull, "https://sheets.googleapis.com" if is_google else o.base_url, auth=auth)
     there = api.get(f"/v4/spreadsheets/{spreadsheet}", params={"fields": "sheets.properties(sheetId,title)"})
     titles = {str(s["properties"]["sheetId"]): s["properties"]["title"] for s in there["sheets"]}
     if gid not in titles:

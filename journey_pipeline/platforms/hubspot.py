@@ -1,21 +1,29 @@
-"""HubSpot: the people of the CRM and the deals made with them.
+"""HubSpot: the people of the CRM, the deals made with them, and the forms that they filled in.
 
 Reads   /crm/v3/objects/{contacts,deals}/search, the same lists with archived=true, /crm/v3/owners,
-        /crm/v4/associations/deals/contacts/batch/read, /account-info/v3/details
-Says    contacts (one per contact, merged-away and deleted ones too), deals (one per deal)
+        /crm/v4/associations/deals/contacts/batch/read, /account-info/v3/details, /marketing/v3/forms,
+        /form-integrations/v1/submissions/forms/{id} (form by form)
+Says    contacts: one per contact, merged-away and deleted ones too; deals: one per deal; leads: one per submission of a
+        form, unless `forms: false`
 Cursor  `lastmodifieddate` (contacts), `hs_lastmodifieddate` (deals), with a look-back: the search index lags. A search
         ends at 10,000 rows, so every page asks for the ids above the last one's. Deletions are not searchable:
-        archived records are listed apart (HubSpot keeps them 90 days).
+        archived records are listed apart (HubSpot keeps them 90 days). Submissions come newest first and are read as
+        far back as the last load.
 Money   decimal text in major units; without `deal_currency_code` in the account's own currency.
 Joins   the properties named by `key_properties`, where the value has the form `platform:id` (several with `;`);
-        `hs_additional_emails`; deal -> contact through associations.
-Needs   HUBSPOT_TOKEN, of a private app.
+        `hs_additional_emails`; deal -> contact through associations. A submission has what was filled in, hidden
+        fields too; utm parameters that it lacks are taken from the address of its page.
+Needs   HUBSPOT_TOKEN, of a private app (Settings > Integrations > Private Apps) with the scopes that each resource names.
 Assumes a merged-away contact is one that its survivor names (`hs_merged_object_ids`): it is neither searchable nor
         archived, and what is not known from an earlier load (its address, its creation) is lost. A deal of several
         contacts belongs to the one labelled primary, else to the oldest; who is associated is asked when the deal
         changes. A deleted or merged-away deal is a lost one. Owner: the e-mail, of people who left too.
+        A submission without `conversionId` is known by a hash of its form, time and values. Forms of blog comments and
+        archived forms are not read; a submission deleted in HubSpot stays with us.
 """
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -28,18 +36,23 @@ from journey_pipeline.platforms import base
 from journey_pipeline.platforms.base import Platform, Pull, Raw, Resource, Row
 from journey_pipeline.platforms.http import Api, bearer, by_cursor
 from journey_pipeline.platforms.translate import (
+    beside,
     boolean,
     currency,
     epoch_millis,
+    filled,
+    in_address,
     iso,
     major,
     newest,
     path,
     records,
+    ref,
     refs,
 )
 
-SEARCH_PAGE, LIST_PAGE = 200, 100
+SEARCH_PAGE, LIST_PAGE, SUBMISSIONS_PAGE = 200, 100, 50
+FORM_TYPES = ("hubspot", "captured", "flow")
 SEARCH_EVERY_S = 0.2
 """Five searches a second are allowed, to all apps of the account together."""
 LOOK_BACK = timedelta(hours=1)
@@ -54,14 +67,17 @@ class Options(base.Options):
     """Where a contact's source is kept. Where it is empty HubSpot's own `hs_analytics_source` counts, but for `OFFLINE`:
     that only says that a program or a colleague made the contact."""
     campaign_property: str = "utm_campaign"
+    """Where a contact's campaign is kept; also the field of forms that holds it."""
     product_property: str = "product_ref"
-    """Deal property that names what is sold, as `platform:id`."""
+    """Property of deals and field of forms that names what is sold, as `platform:id`."""
+    forms: bool = True
+    """Whether submissions of forms are leads; `false` if the token may not read forms."""
 
 
 def _contacts(pull: Pull) -> Iterator[list[Row]]:
     o: Options = pull.options
     properties = (
-        "email", "phone", "mobilephone", "firstname", "lastname", "hs_additional_emails", "lifecyclestage",
+        "email", "phone", "mobilephone", "firstname", "lastname", "company", "hs_additional_emails", "lifecyclestage",
         "hubspot_owner_id", "hs_analytics_source", "hs_merged_object_ids", "hs_calculated_merged_vids",
         o.source_property, o.campaign_property, *o.key_properties,
     )  # fmt: skip
@@ -86,8 +102,7 @@ def _deals(pull: Pull) -> Iterator[list[Row]]:
 
 def _changed(pull: Pull, api: Api, name: str, modified: str, properties: tuple[str, ...]) -> Iterator[list[Row]]:
     """What was changed since the last load, then what was archived since."""
-    until = int(pull.loaded_at.timestamp() * 1000)
-    since = pull.left.get("until", 0) - int(LOOK_BACK.total_seconds() * 1000)
+    since = _since(pull)
     newer = [{"propertyName": modified, "operator": "GTE", "value": str(since)}] if since > 0 else []
     last, rest = 0, 1
     while rest > 0:
@@ -108,7 +123,40 @@ def _changed(pull: Pull, api: Api, name: str, modified: str, properties: tuple[s
     archived = {"archived": "true", "properties": ",".join(properties), "limit": LIST_PAGE}
     for rows in _listed(api, f"/crm/v3/objects/{name}", archived):
         yield [row for row in rows if _millis(row["archivedAt"]) >= since]
-    pull.leave(until=until)
+    pull.leave(until=_until(pull))
+
+
+def _until(pull: Pull) -> int:
+    return int(pull.loaded_at.timestamp() * 1000)
+
+
+def _since(pull: Pull) -> int:
+    return int(pull.left.get("until", 0)) - int(LOOK_BACK.total_seconds() * 1000)
+
+
+def _forms(pull: Pull) -> Iterator[list[Row]]:
+    if pull.options.forms:
+        for archived in ("false", "true"):
+            yield from _listed_forms(_api(pull), archived)
+
+
+def _submissions(pull: Pull) -> Iterator[list[Row]]:
+    if not pull.options.forms:
+        return
+    api, since = _api(pull), _since(pull)
+    for form in [row["id"] for rows in _listed_forms(api, "false") for row in rows]:
+        where = f"/form-integrations/v1/submissions/forms/{form}"
+        for rows in _listed(api, where, {"limit": SUBMISSIONS_PAGE}):
+            newer = [row for row in rows if row["submittedAt"] >= since]
+            yield [{**row, "form_id": form, "id": _submission_id(form, row)} for row in newer]
+            if len(newer) < len(rows):
+                break
+    pull.leave(until=_until(pull))
+
+
+def _submission_id(form: str, row: Row) -> str:
+    told = json.dumps([form, row["submittedAt"], row.get("values")], sort_keys=True)
+    return str(row.get("conversionId") or hashlib.sha256(told.encode()).hexdigest()[:32])
 
 
 def _owners(pull: Pull) -> Iterator[list[Row]]:
@@ -125,6 +173,10 @@ def _listed(api: Api, endpoint: str, params: Mapping[str, Any]) -> Iterator[list
     return api.rows(endpoint, params=params, by=by_cursor("paging.next.after", "after"), rows="results")
 
 
+def _listed_forms(api: Api, archived: str) -> Iterator[list[Row]]:
+    return _listed(api, "/marketing/v3/forms", {"archived": archived, "formTypes": FORM_TYPES, "limit": LIST_PAGE})
+
+
 def _api(pull: Pull) -> Api:
     return Api(pull, pull.options.base_url, auth=bearer(pull.secrets["HUBSPOT_TOKEN"]))
 
@@ -135,16 +187,18 @@ def _millis(text: str) -> int:
 
 def read(raw: Raw, options: Options) -> Mapping[str, pl.LazyFrame]:
     owners = newest(raw["owners"], "id").select(owner_id="id", owner_email="email")
-    account = raw["account"].sort("_loaded_at").tail(1)
-    account = account.select("portal_id", "ui_domain", "company_currency", one=pl.lit(1))
+    account = raw["account"].sort("_loaded_at", descending=True).select("portal_id", "ui_domain", "company_currency")
     contacts, deals = (
-        _with_merged(raw[name])
-        .with_columns(owner_id=_property("hubspot_owner_id"), one=pl.lit(1))
+        beside(_with_merged(raw[name]), account)
+        .with_columns(owner_id=_property("hubspot_owner_id"))
         .join(owners, on="owner_id", how="left", validate="m:1")
-        .join(account, on="one", how="left", validate="m:1")
         for name in ("contacts", "deals")
     )
-    return {"contacts": _said_contacts(contacts, options), "deals": _said_deals(deals, raw, options)}
+    return {
+        "contacts": _said_contacts(contacts, options),
+        "deals": _said_deals(deals, raw, options),
+        "leads": _said_leads(beside(raw["submissions"], account), raw["forms"], options),
+    }
 
 
 def _with_merged(objects: pl.LazyFrame) -> pl.LazyFrame:
@@ -187,8 +241,9 @@ def _said_contacts(contacts: pl.LazyFrame, options: Options) -> pl.LazyFrame:
             "record_id": pl.col("id"),
             "occurred_at": iso(pl.col("created_at")),
             "email": _property("email"),
-            "phone": pl.coalesce(_property("phone"), _property("mobilephone")),
-            "name": _name(),
+            "phone": _phone(_property),
+            "name": _name(_property),
+            "company": _property("company"),
             "keys": pl.concat_list(own, also, *(refs(_property(p)) for p in options.key_properties)),
             "url": _link("0-1"),
             "is_test": pl.lit(value=False),
@@ -205,7 +260,11 @@ def _said_contacts(contacts: pl.LazyFrame, options: Options) -> pl.LazyFrame:
 
 def _said_deals(deals: pl.LazyFrame, raw: Raw, options: Options) -> pl.LazyFrame:
     people = newest(raw["contacts"], "id").select(
-        contact_id="id", contact_email=_property("email"), contact_phone=_property("phone"), contact_name=_name()
+        contact_id="id",
+        contact_email=_property("email"),
+        contact_phone=_phone(_property),
+        contact_name=_name(_property),
+        contact_company=_property("company"),
     )
     last = newest(raw["deals"].filter(pl.col("contacts").is_not_null()), "id").select("id", last_contacts="contacts")
     told = (
@@ -226,6 +285,7 @@ def _said_deals(deals: pl.LazyFrame, raw: Raw, options: Options) -> pl.LazyFrame
             "email": pl.col("contact_email"),
             "phone": pl.col("contact_phone"),
             "name": pl.col("contact_name"),
+            "company": pl.col("contact_company"),
             "keys": pl.concat_list(spelled("hubspot:{}", "contact_id")).list.drop_nulls(),
             "url": _link("0-3"),
             "is_test": pl.lit(value=False),
@@ -246,15 +306,49 @@ def _said_deals(deals: pl.LazyFrame, raw: Raw, options: Options) -> pl.LazyFrame
     )
 
 
+def _said_leads(submissions: pl.LazyFrame, forms: pl.LazyFrame, options: Options) -> pl.LazyFrame:
+    titles = newest(forms, "id").select(form_id="id", title="name")
+    return records(
+        submissions.join(titles, on="form_id", how="left", validate="m:1"),
+        {
+            "record_id": pl.col("id"),
+            "occurred_at": epoch_millis(pl.col("submitted_at")),
+            "email": _given("email"),
+            "phone": _phone(_given),
+            "name": _name(_given),
+            "company": _given("company"),
+            "keys": pl.concat_list(refs(_given(name)) for name in options.key_properties),
+            "url": spelled("https://{}/forms/{}/{}/performance", "ui_domain", "portal_id", "form_id"),
+            "is_test": pl.lit(value=False),
+            "form": pl.coalesce("title", "form_id"),
+            "source": _tracked(options.source_property, "utm_source"),
+            "medium": _tracked("utm_medium", "utm_medium"),
+            "campaign": _tracked(options.campaign_property, "utm_campaign"),
+            "product_ref": ref(_tracked(options.product_property, options.product_property)),
+        },
+    )
+
+
 def _property(name: str) -> pl.Expr:
     """HubSpot clears a property by an empty text."""
-    text = path("properties", f"$['{name}']")
-    return pl.when(text != "").then(text)
+    return filled(path("properties", f"$['{name}']"))
 
 
-def _name() -> pl.Expr:
-    full = pl.concat_str(_property("firstname"), _property("lastname"), separator=" ", ignore_nulls=True)
-    return pl.when(full != "").then(full)
+def _given(name: str) -> pl.Expr:
+    """What a form's field was filled in with."""
+    return filled(path("values", f'$[?(@.name=="{name}")].value'))
+
+
+def _tracked(field: str, parameter: str) -> pl.Expr:
+    return pl.coalesce(_given(field), in_address(pl.col("page_url"), parameter))
+
+
+def _phone(said: Callable[[str], pl.Expr]) -> pl.Expr:
+    return pl.coalesce(said("phone"), said("mobilephone"))
+
+
+def _name(said: Callable[[str], pl.Expr]) -> pl.Expr:
+    return filled(pl.concat_str(said("firstname"), said("lastname"), separator=" ", ignore_nulls=True))
 
 
 def _is_archived() -> pl.Expr:
@@ -287,6 +381,7 @@ SCOPES = {
     "deals": "crm.objects.deals.read and crm.objects.contacts.read",
     "owners": "crm.objects.owners.read",
     "account": "oauth",
+    "forms": "forms",
 }
 
 
@@ -305,8 +400,21 @@ PLATFORM = Platform(
         Resource(
             "account", "snapshot", _account, ("portal_id", "ui_domain", "company_currency"), scope=SCOPES["account"]
         ),
+        Resource("forms", "snapshot", _forms, ("id", "name"), scope=SCOPES["forms"]),
+        Resource(
+            "submissions",
+            "changes",
+            _submissions,
+            ("id", "form_id", "submitted_at", "values", "page_url"),
+            lag=timedelta(minutes=10),
+            scope=SCOPES["forms"],
+        ),
     ),
-    says={"contacts": ("contacts", "owners"), "deals": ("deals", "contacts", "owners", "account")},
+    says={
+        "contacts": ("contacts", "owners"),
+        "deals": ("deals", "contacts", "owners", "account"),
+        "leads": ("submissions", "forms", "account"),
+    },
     read=read,
     options=Options,
     secrets=("HUBSPOT_TOKEN",),

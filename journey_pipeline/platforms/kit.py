@@ -11,8 +11,8 @@ Cursor  subscribers by `updated_after`, whole days, two days back. Broadcasts se
         8. Purchases whole: nothing says which of them changed.
 Money   decimal numbers in major units; a `transaction_id` like ch_1 is Stripe's charge. Refunds are not told.
 Joins   the e-mail; a custom field like `stripe:cus_1` names the same person.
-Needs   KIT_API_KEY, of v4 (Settings, Developer). Purchases want OAuth, of an app of your own: KIT_CLIENT_ID,
-        KIT_CLIENT_SECRET and KIT_REFRESH_TOKEN; any word in each without `purchases`.
+Needs   KIT_API_KEY, of v4 (Settings, Developer). With `purchases` also OAuth, of an app of your own: KIT_CLIENT_ID,
+        KIT_CLIENT_SECRET and KIT_REFRESH_TOKEN.
 Assumes Every change of a subscriber's state moves the time that `updated_after` looks at. A refresh token stays good
         when it was used. Filtered pages hold 100 at most, 120 requests a minute: `recipients` of a large list takes
         hours. Mails of sequences are told by nobody. A deleted subscriber stays with us.
@@ -237,6 +237,7 @@ PLATFORM = Platform(
     read=read,
     options=Options,
     secrets=("KIT_API_KEY", "KIT_CLIENT_ID", "KIT_CLIENT_SECRET", "KIT_REFRESH_TOKEN"),
+    needed_for=dict.fromkeys(("KIT_CLIENT_ID", "KIT_CLIENT_SECRET", "KIT_REFRESH_TOKEN"), "purchases"),
     spec="documentation",
     verified="Against a stateful fake written from Kit's documentation of v4, never against a live account.",
 )  # fmt: skip

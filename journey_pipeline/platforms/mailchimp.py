@@ -13,8 +13,8 @@ Purpose a transactional mail's template under `purposes`, else a tag that is a p
         title under `purposes`, else `newsletter`.
 Joins   the e-mail (its MD5 is Mailchimp's id of a person); a merge field or metadata value like `stripe:cus_1` names
         the same person.
-Needs   MAILCHIMP_API_KEY, with its ending (`-us21`: where the account lives), and MANDRILL_API_KEY, allowed to call
-        messages/search. Without Transactional: `transactional: false`, and any word as its key.
+Needs   MAILCHIMP_API_KEY, with its ending (`-us21`: where the account lives), and, but for `transactional: false`,
+        MANDRILL_API_KEY, allowed to call messages/search.
 Assumes Transactional's search has no pages, only the newest 1,000: where an answer is full, the time is halved by a
         Lucene range (`ts:[a TO b]`, seen at others, not in the API's description), and a second that is full makes
         the load partial. Automations (Customer Journeys) are not read: the API doesn't tell when each recipient got
@@ -337,6 +337,7 @@ PLATFORM = Platform(
     read=read,
     options=Options,
     secrets=("MAILCHIMP_API_KEY", "MANDRILL_API_KEY"),
+    needed_for={"MANDRILL_API_KEY": "transactional"},
     spec="official",
     verified=(
         "Transactional against a stateful fake and Mailchimp's own OpenAPI description, the rest against a fake and a "

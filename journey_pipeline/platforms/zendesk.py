@@ -17,13 +17,13 @@ Assumes The topic stands in the tags (values of drop-down fields are tags too) o
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from journey_pipeline.errors import SourceError
 from journey_pipeline.expressions import spelled
-from journey_pipeline.platforms import base, translate
+from journey_pipeline.platforms import cases, translate
 from journey_pipeline.platforms.base import Platform, Pull, Raw, Resource, Row
 from journey_pipeline.platforms.http import Api, basic
 
@@ -33,20 +33,14 @@ STATUSES = {
     "new": "open", "open": "open", "pending": "pending", "hold": "pending", "solved": "solved", "closed": "solved",
 }  # fmt: skip
 
-Topic = Literal["access", "billing", "refund", "other"]
 
-
-class Options(base.Options):
+class Options(cases.Options):
     """Options of Zendesk."""
 
     subdomain: str = ""
     """`northwind` of northwind.zendesk.com."""
     base_url: str = ""
     """Instead of `subdomain`, where the API has another host."""
-    tags: Mapping[Topic, tuple[str, ...]] = {"access": ("access",), "billing": ("billing",), "refund": ("refund",)}
-    """Topic -> the tags that mean it; the first topic that fits counts."""
-    subjects: Mapping[Topic, tuple[str, ...]] = {}
-    """Topic -> words of the subject that mean it, where no tag does."""
 
 
 def tickets(pull: Pull) -> Iterator[list[Row]]:
@@ -86,7 +80,7 @@ def read(raw: Raw, options: Options) -> Mapping[str, pl.LazyFrame]:
         ).list.drop_nulls(),
         "url": spelled("{}/agent/tickets/{}", pl.col("url").str.extract("^(https?://[^/]+)/api/"), "id"),
         "is_test": pl.lit(value=False),
-        "topic": _topic(options),
+        "topic": cases.topic(options, pl.col("tags"), pl.col("subject")),
         "status": status,
         "priority": pl.col("priority"),
         "first_reply_at": created_at + pl.duration(seconds=_reply_seconds()),
@@ -129,16 +123,6 @@ def _reply_seconds() -> pl.Expr:
     seconds = translate.integer(translate.path("metric_set", "$.reply_time_in_seconds.calendar"))
     minutes = translate.integer(translate.path("metric_set", "$.reply_time_in_minutes.calendar"))
     return pl.coalesce(seconds, minutes * 60)
-
-
-def _topic(options: Options) -> pl.Expr:
-    subject = pl.col("subject").str.to_lowercase()
-    tests = [
-        *((topic, pl.col("tags"), f'"{tag}"') for topic, tags in options.tags.items() for tag in tags),
-        *((topic, subject, word.lower()) for topic, words in options.subjects.items() for word in words),
-    ]
-    meant = [pl.when(text.str.contains(part, literal=True)).then(pl.lit(topic)) for topic, text, part in tests]
-    return pl.coalesce(*meant, pl.lit("other"))
 
 
 PLATFORM = Platform(

@@ -66,18 +66,19 @@ def _source(name: str, given: dict[str, Any], folder: Path) -> Source:
     return Source(platform.made(name, options, folder) if platform.made else platform, name, options)
 
 
-def secrets(platform: Platform, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """The platform's secrets, read when it is first pulled.
+def secrets(platform: Platform, options: BaseModel, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The secrets that a platform needs with these options, read when it is first pulled.
 
     Raises:
         SourceError: permanent, naming every one that is missing. Their values are never told.
     """
-    missing = [name for name in platform.secrets if not environ.get(name, "").strip()]
+    needed = [n for n in platform.secrets if getattr(options, platform.needed_for.get(n, ""), True)]
+    missing = [name for name in needed if not environ.get(name, "").strip()]
     if missing:
         count = f"{len(missing)} secret{'s' if len(missing) > 1 else ''} missing from the environment"
         sentence = f"{platform.name}: {count}: {', '.join(missing)}. Set them, then try: journey doctor."
         raise SourceError(sentence, is_transient=False)
-    return {name: environ[name].strip() for name in platform.secrets}
+    return {name: environ[name].strip() for name in needed}
 
 
 def waivers(path: Path) -> pl.DataFrame:
@@ -87,6 +88,19 @@ def waivers(path: Path) -> pl.DataFrame:
         SettingsError: listing every bad line.
     """
     return parse_waivers(path.read_text(encoding="utf-8-sig"), path.name)
+
+
+def waivers_file(path: Path) -> Path:
+    """The waivers file that a settings file names, be it there or not.
+
+    Raises:
+        SettingsError: if it names none.
+    """
+    said = _mapping(parse(path.read_text(encoding="utf-8")).data if path.is_file() else None).get("waivers")
+    if not isinstance(said, str):
+        fault = "names no waivers file; add the line `waivers: waivers.csv`, and try again: the file is made for you"
+        raise SettingsError(path.name, [fault])
+    return path.parent / said
 
 
 def decisions_file(settings: Settings, folder: Path) -> Path:

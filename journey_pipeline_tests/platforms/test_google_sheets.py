@@ -12,7 +12,8 @@ from journey_pipeline.errors import SourceError
 from journey_pipeline.platforms import google_sheets, http
 from journey_pipeline.platforms.base import Platform
 from journey_pipeline.platforms.google_sheets import SECRET, Options
-from journey_pipeline.sandbox.fakes.google_sheets import key_file, link
+from journey_pipeline.sandbox.fakes.google import key_file
+from journey_pipeline.sandbox.fakes.google_sheets import link
 from journey_pipeline.sandbox.server import serve
 from journey_pipeline.sandbox.world import Trouble, World
 from journey_pipeline_tests.platforms.harness import NOW, make_world, pull_all, world_frame
@@ -40,7 +41,7 @@ def sheets(
         tables = {f"{kind}_sheet": link(base, "office", kind) for kind in kinds}
         options = Options(tables=tables, records={kind: f"{kind}_sheet" for kind in kinds}, access=how, base_url=base)
         assert google_sheets.mistakes(options, Path()) == []
-        yield google_sheets.made("office", options, Path()), options, {SECRET: key_file(base)}
+        yield google_sheets.made("office", options, Path()), options, {SECRET: key_file()}
 
 
 def office(*comps: dict[str, Any]) -> World:
@@ -100,7 +101,7 @@ def test_a_sheet_that_was_removed_is_named() -> None:
         options = Options(tables=tables, records={"access": "a"}, access="service_account", base_url=base)
         platform = google_sheets.made("office", options, Path())
         with pytest.raises(SourceError, match="office a: the spreadsheet has no sheet of gid 999"):
-            pull_all(platform, options, {SECRET: key_file(base)}, NOW)
+            pull_all(platform, options, {SECRET: key_file()}, NOW)
 
 
 @pytest.mark.parametrize(("status", "is_transient"), [(401, False), (403, False), (404, False), (503, True)])

@@ -1,6 +1,7 @@
 """HubSpot: what the module says is what the CRM holds, whenever and however often it is asked."""
 
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,27 +11,25 @@ import pytest
 import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 
-from journey_pipeline.errors import SourceError
 from journey_pipeline.platforms import http, hubspot
 from journey_pipeline.platforms.hubspot import PLATFORM, Options
 from journey_pipeline.sandbox.fakes import hubspot as fake
 from journey_pipeline.sandbox.fakes.hubspot import SECRETS
 from journey_pipeline.sandbox.server import serve
-from journey_pipeline.sandbox.world import Trouble, World
+from journey_pipeline.sandbox.world import World
+from journey_pipeline_tests.platforms.conformance import Case, Conformance
 from journey_pipeline_tests.platforms.harness import (
     NOW,
     Cursors,
     Frames,
-    held,
     make_world,
     pull_all,
     raw_frame,
     read_all,
     world_frame,
 )
-from journey_pipeline_tests.platforms.openapi import Exchange, contract, recorded
+from journey_pipeline_tests.platforms.openapi import Contract, Exchange, contract, recorded
 
 
 @pytest.fixture(autouse=True)
@@ -44,18 +43,21 @@ def ago(days: float) -> datetime:
     return NOW - timedelta(days=days)
 
 
+ACCOUNT = "https://app.hubspot.com/contacts/4242"
+
+
 def contact(number: int, days: float = 3, **said: Any) -> dict[str, Any]:
     at = ago(days)
     return {
         "record_id": str(number), "occurred_at": at, "updated_at": said.get("changed_at", at),
         "email": f"p{number}@x.com", "name": f"Person {number}", "phone": f"+1555000{number:04d}",
         "keys": [f"hubspot:{number}"], "owner": "sales@us.example", "lifecycle_stage": "lead", "source": "google",
-        "campaign": "spring", "is_deleted": False, **said,
+        "campaign": "spring", "is_deleted": False, "url": f"{ACCOUNT}/record/0-1/{number}", **said,
     }  # fmt: skip
 
 
 CONTACTS = [
-    contact(101),
+    contact(101, company="Acme"),
     contact(102, name="Doe, Jane Mary", owner="left@us.example"),
     contact(103, name="Prince", phone=None, owner=None, lifecycle_stage=None),
     contact(104, name=None, email=None, source=None, campaign=None),
@@ -69,13 +71,17 @@ CONTACTS = [
 def deal(number: int, of: int | None, days: float = 2, **said: Any) -> dict[str, Any]:
     """HubSpot keeps the addresses with the contact."""
     who = next(
-        ({c: person[c] for c in ("email", "name", "phone")} for person in CONTACTS if person["record_id"] == str(of)),
+        (
+            {c: person.get(c) for c in ("email", "name", "phone", "company")}
+            for person in CONTACTS
+            if person["record_id"] == str(of)
+        ),
         {},
     )
     return {
         "record_id": str(number), "occurred_at": ago(days), "keys": [] if of is None else [f"hubspot:{of}"], **who,
         "pipeline": "default", "stage": "presentationscheduled", "amount_minor": 150050, "currency": "USD",
-        "owner": "sales@us.example", "product_ref": "stripe:price_1", **said,
+        "owner": "sales@us.example", "product_ref": "stripe:price_1", "url": f"{ACCOUNT}/record/0-3/{number}", **said,
     }  # fmt: skip
 
 
@@ -90,6 +96,19 @@ DEALS = [
 ]
 
 
+def lead(record_id: str, days: float = 1, form: str = "Webinar", **said: Any) -> dict[str, Any]:
+    link = f"https://app.hubspot.com/forms/4242/{fake.form_id(form)}/performance"
+    return {"record_id": record_id, "occurred_at": ago(days), "form": form, "url": link, **said}
+
+
+LEADS = [
+    lead("l_1", email="p101@x.com", phone="+15550000101", name="Person 101", company="Acme", source="google",
+         medium="cpc", campaign="Spring sale", product_ref="stripe:price_1", keys=["teachable:5001", "stripe:cus_9"]),
+    lead("l_2", 2, email="new@x.com"),
+    lead("l_3", 3, "Syllabus", name="Prince"),
+]  # fmt: skip
+
+
 def load(
     world: World, url: str, at: datetime, frames: Frames | None = None, cursors: Cursors | None = None
 ) -> tuple[Frames, Cursors, Frames]:
@@ -98,74 +117,12 @@ def load(
     return frames, cursors, read_all(PLATFORM, frames, options)
 
 
-def assert_says_all(said: Frames, world: World) -> None:
-    for kind in ("contacts", "deals"):
-        assert_frame_equal(said[kind].drop("url"), held(world, "hubspot", kind).drop("url"))
-
-
 def put(world: World, **kinds: list[dict[str, Any]]) -> None:
     world.records = {**world.records, **{kind: world_frame("hubspot", kind, rows) for kind, rows in kinds.items()}}
 
 
 def row(said: Frames, kind: str, record_id: str) -> dict[str, Any]:
     return said[kind].row(by_predicate=pl.col("record_id") == record_id, named=True)
-
-
-def test_every_column_comes_back_as_the_crm_holds_it() -> None:
-    world = make_world("hubspot", {"contacts": CONTACTS, "deals": DEALS})
-    with serve(world, ("hubspot",)) as urls:
-        _, _, said = load(world, urls["hubspot"], NOW)
-    assert_says_all(said, world)
-
-
-def test_links_lead_into_the_accounts_own_ui() -> None:
-    world = make_world("hubspot", {"contacts": [contact(101)], "deals": [deal(500, 101)]})
-    with serve(world, ("hubspot",)) as urls:
-        _, _, said = load(world, urls["hubspot"], NOW)
-    assert said["contacts"]["url"].to_list() == ["https://app.hubspot.com/contacts/4242/record/0-1/101"]
-    assert said["deals"]["url"].to_list() == ["https://app.hubspot.com/contacts/4242/record/0-3/500"]
-
-
-def test_an_account_without_anything() -> None:
-    world = make_world("hubspot")
-    with serve(world, ("hubspot",)) as urls:
-        frames, cursors, said = load(world, urls["hubspot"], NOW)
-    assert {name: frame.height for name, frame in frames.items()} == {
-        "contacts": 0, "deals": 0, "owners": 0, "account": 1,
-    }  # fmt: skip
-    assert {kind: frame.height for kind, frame in said.items()} == {"contacts": 0, "deals": 0}
-    assert cursors["contacts"] == cursors["deals"] == '{"until": 1778846400000}'
-
-
-def test_a_second_load_doubles_nothing_and_asks_only_for_what_changed() -> None:
-    world = make_world("hubspot", {"contacts": CONTACTS, "deals": DEALS})
-    with serve(world, ("hubspot",)) as urls:
-        frames, cursors, _ = load(world, urls["hubspot"], NOW)
-        world.now = NOW + timedelta(days=1)
-        again, _, said = load(world, urls["hubspot"], world.now, frames, cursors)
-    assert_says_all(said, world)
-    assert again["contacts"].height == frames["contacts"].height == len(CONTACTS)
-    assert again["deals"].height == frames["deals"].height == len(DEALS)
-
-
-def test_changes_and_deletions_come_with_the_next_load() -> None:
-    world = make_world("hubspot", {"contacts": CONTACTS, "deals": DEALS})
-    with serve(world, ("hubspot",)) as urls:
-        frames, cursors, _ = load(world, urls["hubspot"], NOW)
-        world.now = NOW + timedelta(days=1)
-        change: dict[str, Any] = {"changed_at": NOW + timedelta(hours=3)}
-        put(
-            world,
-            contacts=[
-                contact(101, lifecycle_stage="customer", **change),
-                contact(102, name="Doe, Jane Mary", owner="left@us.example", is_deleted=True, **change),
-                *CONTACTS[2:],
-                contact(2000, -0.5),
-            ],
-            deals=[deal(500, 101, won_at=NOW + timedelta(hours=3), **change), *DEALS[1:]],
-        )
-        _, _, said = load(world, urls["hubspot"], world.now, frames, cursors)
-    assert_says_all(said, world)
 
 
 def test_a_merged_contact_is_told_by_its_survivor() -> None:
@@ -229,7 +186,7 @@ def test_what_search_did_not_show_yet_comes_with_the_look_back(monkeypatch: pyte
         assert said["contacts"]["record_id"].to_list() == ["101"]
         world.now = NOW + timedelta(days=1)
         _, _, said = load(world, urls["hubspot"], world.now, frames, cursors)
-    assert_says_all(said, world)
+    assert said["contacts"]["record_id"].to_list() == ["101", "102"]
 
 
 @pytest.mark.parametrize(("count", "searches"), [(199, 1), (200, 1), (201, 2), (400, 2)])
@@ -287,72 +244,24 @@ def test_five_searches_a_second_are_kept_to_or_waited_for(monkeypatch: pytest.Mo
     assert 429 not in [e.status for e in paced[3:]]
 
 
-def test_a_refused_token_fails_at_once_and_does_not_show_itself() -> None:
-    world = make_world("hubspot")
-    with serve(world, ("hubspot",)) as urls, recorded() as seen, pytest.raises(SourceError) as caught:
-        pull_all(PLATFORM, Options(base_url=urls["hubspot"]), {"HUBSPOT_TOKEN": "pat-wrong"}, NOW)
-    assert str(caught.value) == (
-        "hubspot contacts: answered 401: the key was refused; check the secret and renew it. "
-        "It needs: crm.objects.contacts.read."
-    )
-    assert not caught.value.is_transient
-    assert [(e.status, e.answer["category"]) for e in seen] == [(401, "INVALID_AUTHENTICATION")]
+@dataclass(frozen=True)
+class ByType(Contract):
+    """Of what HubSpot answers the stored files describe objects only: not owners, associations v4, account, forms."""
+
+    types: Mapping[str, Contract] = field(default_factory=dict)
+
+    def check(self, exchange: Exchange) -> None:
+        if "/objects/" in exchange.path:
+            self.types[exchange.path.split("/")[5]].check(_as_described(exchange))
 
 
-@pytest.mark.parametrize(
-    ("resource", "scope"),
-    [
-        ("contacts", "crm.objects.contacts.read"),
-        ("deals", "crm.objects.deals.read and crm.objects.contacts.read"),
-        ("owners", "crm.objects.owners.read"),
-        ("account", "oauth"),
-    ],
-)
-def test_a_missing_permission_names_the_scope(resource: str, scope: str) -> None:
-    world = make_world("hubspot")
-    world.trouble["hubspot"] = Trouble(403)
-    with serve(world, ("hubspot",)) as urls, pytest.raises(SourceError) as caught:
-        pull_all(PLATFORM, Options(base_url=urls["hubspot"]), SECRETS, NOW, only=(resource,))
-    assert str(caught.value) == (
-        f"hubspot {resource}: answered 403: the key lacks a permission; grant the read scope for this resource. "
-        f"It needs: {scope}."
-    )
-    assert not caught.value.is_transient
-
-
-def test_a_limit_is_waited_for() -> None:
-    world = make_world("hubspot", {"contacts": [contact(n) for n in range(1, 251)]})
-    world.trouble["hubspot"] = Trouble(429, after=1, times=1, retry_after="1")
-    with serve(world, ("hubspot",)) as urls, recorded() as seen:
-        frames, _ = pull_all(PLATFORM, Options(base_url=urls["hubspot"]), SECRETS, NOW, only=("contacts",))
-    assert [e.status for e in seen] == [200, 429, 200, 200]
-    assert frames["contacts"]["id"].n_unique() == 250
-
-
-def test_a_platform_that_stays_down_is_for_the_next_run() -> None:
-    world = make_world("hubspot", {"contacts": [contact(n) for n in range(1, 251)]})
-    world.trouble["hubspot"] = Trouble(502, after=1)
-    with serve(world, ("hubspot",)) as urls, pytest.raises(SourceError, match="502 5 times") as caught:
-        pull_all(PLATFORM, Options(base_url=urls["hubspot"]), SECRETS, NOW, only=("contacts",))
-    assert caught.value.is_transient
-
-
-def test_requests_and_answers_are_those_of_the_stored_descriptions() -> None:
-    by_type = {
-        "contacts": contract("hubspot", "ballerina_hubspot.crm.contact_openapi.yaml", base="/hubspot"),
-        "deals": contract("hubspot", "ballerina_hubspot.crm.deal_openapi.yaml", base="/hubspot"),
+def described() -> Contract:
+    files = {
+        "contacts": "ballerina_hubspot.crm.contact_openapi.yaml",
+        "deals": "ballerina_hubspot.crm.deal_openapi.yaml",
     }
-    world = make_world("hubspot", {"contacts": CONTACTS, "deals": DEALS})
-    with serve(world, ("hubspot",)) as urls, recorded() as seen:
-        load(world, urls["hubspot"], NOW)
-    # Owners, associations v4 and account-info are described nowhere among the stored files.
-    objects = [e for e in seen if "/objects/" in e.path]
-    for exchange in objects:
-        by_type[exchange.path.split("/")[5]].check(_as_described(exchange))
-    assert {(e.method, e.path) for e in objects} == {
-        ("POST", "/hubspot/crm/v3/objects/contacts/search"), ("GET", "/hubspot/crm/v3/objects/contacts"),
-        ("POST", "/hubspot/crm/v3/objects/deals/search"), ("GET", "/hubspot/crm/v3/objects/deals"),
-    }  # fmt: skip
+    types = {name: contract("hubspot", file, base="/hubspot") for name, file in files.items()}
+    return ByType(spec={}, base="/hubspot", types=types)
 
 
 def _as_described(exchange: Exchange) -> Exchange:
@@ -396,7 +305,99 @@ def test_the_fake_refuses_what_hubspot_refuses(method: str, path: str, body: dic
     assert reply.json()["status"] == "error"
 
 
+LATER: dict[str, Any] = {"changed_at": NOW + timedelta(hours=3)}
+
+
+class TestHubSpot(Conformance):
+    case = Case(
+        "hubspot",
+        now={"contacts": CONTACTS, "deals": DEALS, "leads": LEADS},
+        later={
+            "contacts": [
+                {**row, "updated_at": LATER["changed_at"], **LATER}
+                for row in (
+                    {**CONTACTS[0], "lifecycle_stage": "customer"}, {**CONTACTS[1], "is_deleted": True},
+                    *CONTACTS[2:], contact(2000),
+                )
+            ],
+            "deals": [{**row, **LATER} for row in ({**DEALS[0], "won_at": NOW + timedelta(hours=3)}, *DEALS[1:])],
+            "leads": [lead("l_6", -0.4, "Syllabus"), lead("l_4", -0.5, email="p2000@x.com"), lead("l_5", -0.6, "A form made today")],
+        },
+        many=lambda count: {"contacts": [contact(n, 0) for n in range(1, count + 1)]},  # all of one second
+        counted="contacts",
+        page_sizes=("SEARCH_PAGE", "LIST_PAGE", "SUBMISSIONS_PAGE"),
+        stays=("leads",),  # what was deleted isn't told
+        described=described,
+    )  # fmt: skip
+
+
+def test_every_resource_asks_for_its_own_scope() -> None:
+    assert {resource.name: resource.scope for resource in PLATFORM.resources} == {
+        "contacts": "crm.objects.contacts.read",
+        "deals": "crm.objects.deals.read and crm.objects.contacts.read",
+        "owners": "crm.objects.owners.read",
+        "account": "oauth",
+        "forms": "forms",
+        "submissions": "forms",
+    }
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_submissions_are_read_to_the_end_and_then_back_to_the_last_load(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SUBMISSIONS_PAGE", "LIST_PAGE"):
+        monkeypatch.setattr(hubspot, name, 2)
+    leads = [lead(f"l_{n}_{form}", 1, f"Form {form}") for n in range(count) for form in range(count)]
+    world = make_world("hubspot", {"leads": leads})
+    with serve(world, ("hubspot",)) as urls:
+        options = Options(base_url=urls["hubspot"])
+        frames, cursors = pull_all(PLATFORM, options, SECRETS, NOW, only=("forms", "submissions"))
+        new = [
+            lead("on_the_edge", 1 / 24, "Form 0"),
+            lead("before_it", 1.01 / 24, "Form 0"),
+            lead("new", -0.1, "Form 0"),
+        ]
+        put(world, leads=[*leads, *new])
+        later, _ = pull_all(PLATFORM, options, SECRETS, NOW + timedelta(days=1), cursors, only=("submissions",))
+    assert frames["forms"]["id"].n_unique() == frames["forms"].height == count
+    assert frames["submissions"]["id"].n_unique() == frames["submissions"].height == count * count
+    assert later["submissions"]["id"].to_list() == ["new", "on_the_edge"]
+
+
+def test_forms_may_be_left_out() -> None:
+    world = make_world("hubspot", {"leads": LEADS})
+    with serve(world, ("hubspot",)) as urls, recorded() as seen:
+        options = Options(base_url=urls["hubspot"], forms=False)
+        frames, _ = pull_all(PLATFORM, options, SECRETS, NOW, only=("forms", "submissions"))
+    assert seen == []
+    assert read_all(PLATFORM, frames, options)["leads"].is_empty()
+
+
 # What no sandbox serves: HubSpot's rarer shapes, as raw rows
+
+
+def test_a_submission_without_an_id_has_always_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(_api: http.Api, path: str, **_asked: Any) -> Iterator[list[dict[str, Any]]]:
+        two = [{"submittedAt": 1778846400000, "values": [{"name": "email", "value": who}]} for who in "ab"]
+        yield two if "submissions" in path else [{"id": "f_1"}]
+
+    monkeypatch.setattr(http.Api, "rows", told)
+    frames, _ = pull_all(PLATFORM, Options(), SECRETS, NOW, only=("submissions",))
+    again, _ = pull_all(PLATFORM, Options(), SECRETS, NOW, only=("submissions",))
+    assert frames["submissions"]["id"].to_list() == again["submissions"]["id"].to_list()
+    assert frames["submissions"]["id"].n_unique() == 2
+
+
+def test_a_filled_in_field_goes_before_the_pages_address() -> None:
+    values = [{"name": "utm_source", "value": "meta"}, {"name": "utm_medium", "value": ""}]
+    row = {
+        "id": "1", "form_id": "f_1", "submittedAt": 1778846400000, "values": values,
+        "pageUrl": "https://x.example/?utm_source=google&utm_medium=cpc&product_ref=elsewhere",
+    }  # fmt: skip
+    said = read_all(PLATFORM, {"submissions": raw_frame([row], "submissions", NOW)}, Options())["leads"]
+    told = ("occurred_at", "form", "source", "medium", "campaign", "product_ref", "email", "keys")
+    assert said.select(told).row(0) == (NOW, "f_1", "meta", "cpc", None, None, None, [])
 
 
 def said_contact(**properties: Any) -> dict[str, Any]:
@@ -488,4 +489,8 @@ def test_instants_are_taken_to_the_millisecond(at: datetime) -> None:
 
 
 def test_every_kind_waits_for_all_that_it_is_made_of() -> None:
-    assert PLATFORM.says == {"contacts": ("contacts", "owners"), "deals": ("deals", "contacts", "owners", "account")}
+    assert PLATFORM.says == {
+        "contacts": ("contacts", "owners"),
+        "deals": ("deals", "contacts", "owners", "account"),
+        "leads": ("submissions", "forms", "account"),
+    }

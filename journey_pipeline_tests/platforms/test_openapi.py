@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from journey_pipeline_tests.platforms.openapi import Contract, Exchange, _nullable
+from journey_pipeline_tests.platforms.openapi import Contract, Exchange, _modern, _nullable
 
 CHARGE = {
     "type": "object",
@@ -99,3 +99,52 @@ def test_exceptions_are_listed_by_name() -> None:
         SPEC, "/vendor/v1", also_parameters={"GET /charges": ("limti",)}, wrong_answers=("GET /charges",)
     )
     lenient.check(exchange(query=(("account", "a"), ("limti", "1")), answer="nonsense"))
+
+
+SWAGGER = _modern(
+    {
+        "swagger": "2.0",
+        "parameters": {"size": {"in": "query", "name": "limit", "type": "integer", "maximum": 100}},
+        "definitions": {"charge": CHARGE},
+        "paths": {
+            "/charges": {
+                "get": {
+                    "parameters": [
+                        {"$ref": "#/parameters/size"},
+                        {"in": "query", "name": "order", "type": "string", "enum": ["asc"], "required": True},
+                    ],
+                    "responses": {"200": {"description": "ok", "schema": {"$ref": "#/definitions/charge"}}},
+                },
+                "post": {
+                    "parameters": [{"in": "body", "name": "it", "schema": {"$ref": "#/definitions/charge"}}],
+                    "responses": {"200": {"description": "ok"}},
+                },
+            }
+        },
+    }
+)
+
+
+def swagger(**more: Any) -> Exchange:
+    return exchange(**{"query": (("order", "asc"), ("limit", "100")), "answer": {"id": "ch_1"}, **more})
+
+
+@pytest.mark.parametrize("right", [swagger(), swagger(method="POST", query=(), sent={"id": "ch_1"})])
+def test_what_swagger_describes_passes(right: Exchange) -> None:
+    Contract(SWAGGER, "/vendor/v1").check(right)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "because"),
+    [
+        (swagger(query=(("limit", "1"),)), "required parameters are missing: ['order']"),
+        (swagger(query=(("order", "desc"),)), "'desc' is not one of ['asc']"),
+        (swagger(query=(("order", "asc"), ("limit", "101"))), "101 is greater than the maximum"),
+        (swagger(answer={"id": 1}), "1 is not of type 'string'"),
+        (swagger(method="POST", query=(), sent={}), "'id' is a required property"),
+    ],
+)
+def test_what_swagger_does_not_describe_fails(wrong: Exchange, because: str) -> None:
+    with pytest.raises(AssertionError) as caught:
+        Contract(SWAGGER, "/vendor/v1").check(wrong)
+    assert because in str(caught.value)

@@ -6,13 +6,8 @@ holds nothing of that platform.
 
 import csv
 import io
-import json
-from functools import cache
 from typing import Any
 
-import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,28 +16,11 @@ from starlette.routing import Route
 
 from journey_pipeline.registry import KINDS
 from journey_pipeline.sandbox.exports import flat
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import google, kit
 from journey_pipeline.sandbox.world import World
 
 SECRETS: dict[str, str] = {}
-_TOKEN = "sandbox-token"  # noqa: S105 - a made-up one
 _SCOPE = "https://www.googleapis.com/auth/spreadsheets.readonly"
-
-
-@cache
-def _key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-def key_file(base_url: str) -> str:
-    """A service account's JSON key, as the console gives it."""
-    pem = _key().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return json.dumps({
-        "type": "service_account", "client_email": "journey@sandbox.iam.gserviceaccount.com",
-        "private_key": pem.decode(), "token_uri": f"{base_url}/token",
-    })  # fmt: skip
 
 
 def link(base_url: str, platform: str, kind: str) -> str:
@@ -59,17 +37,6 @@ def _kind(gid: str) -> str:
     if not gid.isdigit() or int(gid) >= len(KINDS):
         raise HTTPException(400, "no such sheet")
     return tuple(KINDS)[int(gid)]
-
-
-async def _token(request: Request) -> JSONResponse:
-    form = await kit.form(request)
-    try:
-        said = jwt.decode(form["assertion"], _key().public_key(), algorithms=["RS256"], audience=str(request.url))
-    except (jwt.InvalidTokenError, KeyError) as error:
-        raise HTTPException(400, "invalid_grant") from error
-    if said.get("scope") != _SCOPE:
-        raise HTTPException(400, "invalid_scope")
-    return JSONResponse({"access_token": _TOKEN, "expires_in": 3599, "token_type": "Bearer"})
 
 
 def app(world: World) -> Starlette:
@@ -89,7 +56,7 @@ def app(world: World) -> Starlette:
         return PlainTextResponse(text.getvalue(), media_type="text/csv")
 
     async def about(request: Request) -> JSONResponse:
-        kit.has_bearer(request, _TOKEN)
+        google.authorise(request)
         kit.parameters(request, ("fields",))
         if not is_known(request.path_params["id"]):
             raise HTTPException(404, "Requested entity was not found.")
@@ -97,7 +64,7 @@ def app(world: World) -> Starlette:
         return JSONResponse({"sheets": sheets})
 
     async def values(request: Request) -> JSONResponse:
-        kit.has_bearer(request, _TOKEN)
+        google.authorise(request)
         kit.parameters(request, ("valueRenderOption", "dateTimeRenderOption"))
         kind = request.path_params["range"].strip("'")
         if kind not in KINDS:
@@ -105,15 +72,12 @@ def app(world: World) -> Starlette:
         rows = _sheet(world, request.path_params["id"], kind)
         return JSONResponse({"range": kind, "majorDimension": "ROWS", "values": [_shown(row) for row in rows]})
 
-    return kit.service(
-        [
-            Route("/spreadsheets/d/{id}/export", export),
-            Route("/token", _token, methods=["POST"]),
-            Route("/v4/spreadsheets/{id}", about),
-            Route("/v4/spreadsheets/{id}/values/{range}", values),
-        ],
-        lambda status, detail: {"error": {"code": status, "message": detail}},
-    )
+    routes = [
+        Route("/spreadsheets/d/{id}/export", export),
+        Route("/v4/spreadsheets/{id}", about),
+        Route("/v4/spreadsheets/{id}/values/{range}", values),
+    ]
+    return google.service(routes, _SCOPE)
 
 
 def _shown(row: list[Any]) -> list[Any]:

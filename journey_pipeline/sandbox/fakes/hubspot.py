@@ -1,6 +1,7 @@
-"""HubSpot's CRM API over a world: search and its limits, lists, associations, owners. Which records exist is the world's.
+"""HubSpot's API over a world: search and its limits, lists, associations, owners, forms and what was filled in.
 
-A merged-away contact is not shown: its survivor names it. A deleted one is shown only where archived ones are asked for.
+Record ids of contacts and deals are whole numbers, of leads any text; which records exist is the world's. A merged-away
+contact is not shown: its survivor names it. A deleted one is shown only where archived ones are asked for.
 """
 
 import json
@@ -9,8 +10,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import zip_longest
 from typing import Any
+from urllib.parse import urlencode
+from uuid import NAMESPACE_URL, uuid5
 from zlib import crc32
 
 from starlette.applications import Starlette
@@ -25,7 +27,7 @@ from journey_pipeline.sandbox.world import World
 SECRETS = {"HUBSPOT_TOKEN": "pat-na1-sandbox"}
 SEARCHES_PER_SECOND = 5
 SEARCH_RESULTS = 10_000
-SEARCH_PAGE, LIST_PAGE, OWNERS_PAGE, ASSOCIATIONS_PAGE = 200, 100, 500, 1000
+SEARCH_PAGE, LIST_PAGE, OWNERS_PAGE, ASSOCIATIONS_PAGE, SUBMISSIONS_PAGE = 200, 100, 500, 1000, 50
 INDEX_LAG = timedelta(0)
 """How long a change stays unseen by search."""
 
@@ -43,27 +45,25 @@ _NO_MINOR_UNIT = {"JPY": 0, "KRW": 0, "KWD": 3, "BHD": 3}
 
 @dataclass(frozen=True)
 class _Held:
-    """What the account holds: objects by type in order of id, owners, and the contacts of each deal."""
+    """What the account holds: objects by type in order of id, owners, the contacts of each deal, submissions by form."""
 
-    made_of: tuple[object, ...]
     objects: Mapping[str, list[Thing]]
     owners: list[Thing]
     associated: Mapping[str, list[Thing]]
+    forms: list[Thing]
+    submissions: Mapping[str, list[Thing]]
 
 
 class _Account:
     """The world as HubSpot holds it, made anew when the world has changed; and who searched when."""
 
     def __init__(self, world: World) -> None:
-        self.world, self._held = world, _Held((), {}, [], {})
+        self.world, self._rendered = world, kit.Rendered(world, ("contacts", "deals", "leads"), _hold)
         self._searches: deque[float] = deque()
 
     @property
     def held(self) -> _Held:
-        made_of = (self.world.records.get("contacts"), self.world.records.get("deals"), self.world.now)
-        if any(new is not old for new, old in zip_longest(made_of, self._held.made_of)):
-            self._held = _hold(made_of, self.world)
-        return self._held
+        return self._rendered.now()
 
     def count_search(self) -> None:
         now = time.monotonic()
@@ -122,6 +122,16 @@ class _Account:
         answer = {"status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now}
         return {**answer, "numErrors": len(errors), "errors": errors} if errors else answer
 
+    async def forms(self, request: Request) -> Thing:
+        given = kit.parameters(request, ("limit", "after", "archived", "formTypes"))
+        return _slice(given, self.held.forms if given.get("archived", "false") == "false" else [], LIST_PAGE)
+
+    async def submissions(self, request: Request) -> Thing:
+        form = self.held.submissions.get(request.path_params["form"])
+        if form is None:
+            raise HTTPException(404, "No form found")
+        return _slice(kit.parameters(request, ("limit", "after")), form, SUBMISSIONS_PAGE)
+
     async def account(self, request: Request) -> Thing:
         kit.parameters(request, ())
         return _ACCOUNT
@@ -135,6 +145,8 @@ def app(world: World) -> Starlette:
         Route("/crm/v3/owners", _endpoint(account.owners)),
         Route("/crm/v4/associations/deals/contacts/batch/read", _endpoint(account.associations), methods=["POST"]),
         Route("/account-info/v3/details", _endpoint(account.account)),
+        Route("/marketing/v3/forms", _endpoint(account.forms)),
+        Route("/form-integrations/v1/submissions/forms/{form}", _endpoint(account.submissions)),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _refused})
 
@@ -171,6 +183,13 @@ def _page(given: Mapping[str, str], things: list[Thing], most: int) -> Thing:
     return {"results": page} | ({"paging": {"next": {"after": page[-1]["id"]}}} if len(rest) > limit else {})
 
 
+def _slice(given: Mapping[str, str], things: list[Thing], most: int) -> Thing:
+    """A page of what has no order by id: the cursor is a place in the list."""
+    size, start = kit.number(given, "limit", 20, most=most), kit.place(given["after"]) if "after" in given else 0
+    rest = {"paging": {"next": {"after": kit.cursor(start + size)}}} if start + size < len(things) else {}
+    return {"results": things[start : start + size], **rest}
+
+
 def _matches(thing: Thing, groups: list[Thing]) -> bool:
     return not groups or any(all(_passes(thing, f) for f in group["filters"]) for group in groups)
 
@@ -201,7 +220,7 @@ def _shown(thing: Thing, name: str, properties: list[str]) -> Thing:
 # From the world's records to HubSpot's objects
 
 
-def _hold(made_of: tuple[object, ...], world: World) -> _Held:
+def _hold(world: World) -> _Held:
     contacts, deals = (world.of(kind, "hubspot").rows(named=True) for kind in ("contacts", "deals"))
     merged: dict[str, list[Row]] = {}
     for row in contacts:
@@ -214,7 +233,37 @@ def _hold(made_of: tuple[object, ...], world: World) -> _Held:
     owners = sorted({row["owner"] for row in (*contacts, *deals) if row["owner"]})
     others = [person["id"] for person in people[:2]]
     associated = {r["record_id"]: to for r in deals if (to := _associated(r, others))}
-    return _Held(made_of, objects, sorted(map(_owner, owners), key=lambda o: int(o["id"])), associated)
+    leads = world.of("leads", "hubspot").sort("occurred_at", "record_id", descending=True)
+    filled_in: dict[str, list[Thing]] = {}
+    for row in leads.rows(named=True):
+        filled_in.setdefault(form_id(row["form"]), []).append(_submission(row))
+    forms = [
+        {"id": form_id(name), "name": name, "formType": "hubspot", "archived": False}
+        for name in leads["form"].unique().sort()
+    ]
+    shown = sorted(map(_owner, owners), key=lambda o: int(o["id"]))
+    return _Held(objects, shown, associated, forms, filled_in)
+
+
+def form_id(name: str) -> str:
+    """The id of the form of that name."""
+    return str(uuid5(NAMESPACE_URL, name))
+
+
+def _submission(row: Row) -> Thing:
+    """What a visitor typed and hidden fields held; source and campaign stand in the address of the page alone."""
+    first, _, last = (row["name"] or "").rpartition(" ")
+    told = {"utm_source": row["source"], "utm_campaign": row["campaign"]}
+    fields = {
+        "email": row["email"], "phone": row["phone"], "firstname": first or last, "lastname": last if first else "",
+        "company": row["company"], "utm_medium": row["medium"], "product_ref": row["product_ref"],
+        "external_id": ";".join(row["keys"]),
+    }  # fmt: skip
+    return {
+        "conversionId": row["record_id"], "submittedAt": int(row["occurred_at"].timestamp() * 1000),
+        "values": [{"name": name, "value": value, "objectTypeId": "0-1"} for name, value in fields.items() if value],
+        "pageUrl": f"https://northwind.example/?{urlencode({k: v for k, v in told.items() if v})}",
+    }  # fmt: skip
 
 
 def _contact(row: Row, merged: list[Row]) -> Thing:
@@ -227,7 +276,7 @@ def _contact(row: Row, merged: list[Row]) -> Thing:
         "properties": {
             "hs_object_id": row["record_id"], "createdate": _iso(row["occurred_at"]),
             "lastmodifieddate": _iso(changed_at), "email": row["email"], "phone": row["phone"], "mobilephone": None,
-            "firstname": first or last or None, "lastname": last if first else "",
+            "firstname": first or last or None, "lastname": last if first else "", "company": row["company"],
             "hs_additional_emails": ";".join(kept[1:]), "lifecyclestage": row["lifecycle_stage"],
             "hubspot_owner_id": row["owner"] and _owner(row["owner"])["id"], "hs_analytics_source": "OFFLINE",
             "utm_source": row["source"], "utm_campaign": row["campaign"], "external_id": ";".join(keys),
