@@ -86,7 +86,8 @@ class Conformance:
     @contextmanager
     def served(self, world: World) -> Iterator[Any]:
         with serve(world, (self.case.name,)) as urls:
-            yield self.platform.options(base_url=urls[self.case.name] + self.case.at, **self.case.options)
+            address = {"base_url": urls[self.case.name] + self.case.at}
+            yield self.platform.options.model_validate({**address, **self.case.options})
 
     def pull(
         self, options: Any, at: datetime = NOW, cursors: Cursors | None = None, frames: Frames | None = None

@@ -9,7 +9,7 @@ import pytest
 from journey_pipeline.errors import SourceError
 from journey_pipeline.platforms import kit
 from journey_pipeline.platforms.kit import PLATFORM, Options
-from journey_pipeline.sandbox.fakes.kit_com import SECRETS
+from journey_pipeline.sandbox.fakes.kit import SECRETS
 from journey_pipeline.sandbox.server import serve
 from journey_pipeline_tests.platforms.conformance import Case, Conformance
 from journey_pipeline_tests.platforms.harness import NOW, make_world, pull_all, raw_frame, read_all, world_frame

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from journey_pipeline.errors import SourceError
 from journey_pipeline.platforms import paypal
 from journey_pipeline.platforms.paypal import PLATFORM, Options
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.fakes import paypal as fake
 from journey_pipeline_tests.platforms.conformance import Case, Conformance
 from journey_pipeline_tests.platforms.harness import NOW, raw_frame, read_all
@@ -290,6 +290,6 @@ def test_a_sandbox_account_holds_tests() -> None:
 @settings(deadline=None, max_examples=25)
 @given(minor=st.integers(1, 10**12), money=st.sampled_from([("USD", 2), ("JPY", 0), ("TND", 3)]))
 def test_money_is_read_back_exactly(minor: int, money: tuple[str, int]) -> None:
-    amount = {"currency_code": money[0], "value": kit.major(minor, money[1])}
+    amount = {"currency_code": money[0], "value": parts.major(minor, money[1])}
     told = said({**row(), "transaction_amount": amount}).select("amount_minor", "currency")
     assert told.rows() == [(minor, money[0])]

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"ACTIVECAMPAIGN_API_KEY": "sandbox"}
@@ -93,7 +93,7 @@ def _listed(row: Row) -> dict[str, Any]:
 
 def _values(row: Row) -> Iterable[dict[str, Any]]:
     fields = [(field, row[column]) for field, column in _FIELDS.items()]
-    for number, (field, value) in enumerate([*fields, *(("9", key) for key in kit.elsewhere(row, "activecampaign"))]):
+    for number, (field, value) in enumerate([*fields, *(("9", key) for key in parts.elsewhere(row, "activecampaign"))]):
         if value:
             yield {"id": f"{row['record_id']}{number}", "contact": row["record_id"], "field": field, "value": value}
 
@@ -102,7 +102,7 @@ def _deal(row: Row, groups: Row, stages: Row, users: Row) -> dict[str, Any]:
     return {
         "id": row["record_id"],
         "title": "A deal",
-        "contact": kit.own_id(row, "activecampaign"),
+        "contact": parts.own_id(row, "activecampaign"),
         "value": str(row["amount_minor"]),
         "currency": (row["currency"] or "").lower(),
         "group": groups.get(row["pipeline"]),
@@ -137,18 +137,18 @@ def _product(row: Row) -> dict[str, Any]:
 
 def app(world: World) -> Starlette:
     """The API."""
-    tables = kit.Rendered(world, _KINDS, _tables)
+    tables = parts.Rendered(world, _KINDS, _tables)
 
     def asked(request: Request, parameters: Sequence[str]) -> Mapping[str, str]:
         if request.headers.get("Api-Token") != SECRETS["ACTIVECAMPAIGN_API_KEY"]:
             raise HTTPException(403, "You do not have permission")
-        return kit.parameters(request, ("limit", "offset", *parameters))
+        return parts.parameters(request, ("limit", "offset", *parameters))
 
     async def contacts(request: Request) -> JSONResponse:
         params = asked(request, ("status", "orders[id]", "include", "id_greater", "filters[updated_after]"))
         if params.get("orders[id]") != "ASC" or params.get("status", "-1") != "-1":
             raise HTTPException(400, "the sandbox lists all contacts by id only")
-        after, size = kit.number(params, "id_greater", 0, least=0), kit.number(params, "limit", 20, most=100)
+        after, size = parts.number(params, "id_greater", 0, least=0), parts.number(params, "limit", 20, most=100)
         since = datetime.combine(
             date.fromisoformat(params.get("filters[updated_after]", "2000-01-01")), datetime.min.time(), ZONE
         )
@@ -171,7 +171,7 @@ def app(world: World) -> Starlette:
     def listed(name: str) -> Callable[[Request], Any]:
         async def answer(request: Request) -> JSONResponse:
             params = asked(request, ())
-            size, start = kit.number(params, "limit", 20, most=100), kit.number(params, "offset", 0, least=0)
+            size, start = parts.number(params, "limit", 20, most=100), parts.number(params, "offset", 0, least=0)
             rows = tables.now()[name]
             return JSONResponse({name: rows[start : start + size], "meta": {"total": str(len(rows))}})
 
@@ -179,4 +179,4 @@ def app(world: World) -> Starlette:
 
     names = ("deals", "dealGroups", "dealStages", "users", "ecomOrders", "ecomOrderProducts")
     routes = [Route("/api/3/contacts", contacts), *(Route(f"/api/3/{name}", listed(name)) for name in names)]
-    return kit.service(routes, lambda _status, detail: {"message": detail})
+    return parts.service(routes, lambda _status, detail: {"message": detail})

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"CALCOM_API_KEY": "cal_sandbox"}
@@ -66,15 +66,15 @@ def _booking(row: Row, number: int, touch: Row | None) -> Row:
         "description": "",
         "hosts": [{**host, "email": row["host"], "displayEmail": row["host"]}],
         "status": "cancelled" if row["status"] in _OFF else "accepted",
-        "start": kit.iso(row["starts_at"]),
-        "end": kit.iso(row["starts_at"] + LASTS),
+        "start": parts.iso(row["starts_at"]),
+        "end": parts.iso(row["starts_at"] + LASTS),
         "duration": 30,
         "eventTypeId": 50,
         "eventType": {"id": 50, "slug": row["event_type"]},
         "location": "integrations:daily",
         "absentHost": False,
-        "createdAt": kit.iso(row["occurred_at"]),
-        "updatedAt": kit.iso(changed_at),
+        "createdAt": parts.iso(row["occurred_at"]),
+        "updatedAt": parts.iso(changed_at),
         "metadata": {f"ref_{n}": key for n, key in enumerate(row["keys"] or ())},
         "attendees": [],
         "guests": ["guest@example.com"],
@@ -98,8 +98,8 @@ def _attendee(row: Row) -> Row:
 def _asked(bookings: list[Row], given: Mapping[str, str]) -> list[Row]:
     for name, (field, sign) in _FILTERS.items():
         if name in given:
-            edge = kit.instant(given[name])
-            bookings = [b for b in bookings if (kit.instant(b[field]) - edge) * sign > timedelta()]
+            edge = parts.instant(given[name])
+            bookings = [b for b in bookings if (parts.instant(b[field]) - edge) * sign > timedelta()]
     for name, field in _SORTS.items():
         if name in given:
             bookings = sorted(bookings, key=lambda b: (b[field], b["id"]), reverse=given[name] == "desc")
@@ -107,15 +107,15 @@ def _asked(bookings: list[Row], given: Mapping[str, str]) -> list[Row]:
 
 
 def app(world: World) -> Starlette:
-    account = kit.Rendered(world, ("bookings", "touchpoints"), _rendered)
+    account = parts.Rendered(world, ("bookings", "touchpoints"), _rendered)
 
     async def bookings(request: Request) -> JSONResponse:
-        kit.has_bearer(request, SECRETS["CALCOM_API_KEY"])
+        parts.has_bearer(request, SECRETS["CALCOM_API_KEY"])
         if request.headers.get("cal-api-version") != _VERSION:
             raise HTTPException(400, "an older version would answer in another shape")
-        given = kit.parameters(request, ("take", "skip", "status", *_FILTERS, *_SORTS))
+        given = parts.parameters(request, ("take", "skip", "status", *_FILTERS, *_SORTS))
         found = _asked(account.now(), given)
-        take, skip = kit.number(given, "take", 100, most=100), kit.number(given, "skip", 0, least=0)
+        take, skip = parts.number(given, "take", 100, most=100), parts.number(given, "skip", 0, least=0)
         page = found[skip : skip + take]
         paging = {
             "totalItems": len(found),
@@ -123,7 +123,7 @@ def app(world: World) -> Starlette:
             "returnedItems": len(page),
             "itemsPerPage": take,
             "currentPage": skip // take + 1,
-            "totalPages": kit.pages(found, take),
+            "totalPages": parts.pages(found, take),
             "hasNextPage": skip + take < len(found),
             "hasPreviousPage": skip > 0,
         }
@@ -135,7 +135,7 @@ def app(world: World) -> Starlette:
         "/v2/teams/{team:int}",
         "/v2/organizations/{org:int}/teams/{team:int}",
     )
-    return kit.service(
+    return parts.service(
         [Route(f"{path}/bookings", bookings) for path in paths],
         lambda _status, detail: {"status": "error", "error": {"message": detail}},
     )

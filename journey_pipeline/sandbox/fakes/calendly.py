@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"CALENDLY_TOKEN": "sandbox"}
@@ -123,7 +123,7 @@ def _tracking(row: Row, touch: Row | None) -> Row:
 
 def _payment(row: Row) -> Row:
     charge = next(iter(row["same_as"] or ()), "stripe:").partition(":")[2]
-    amount = float(kit.major(row["amount_minor"], 0 if row["currency"] == "JPY" else 2) or 0)
+    amount = float(parts.major(row["amount_minor"], 0 if row["currency"] == "JPY" else 2) or 0)
     return {
         "external_id": charge, "provider": row["method"], "amount": amount, "currency": row["currency"],
         "terms": "", "successful": row["status"] == "succeeded",
@@ -135,45 +135,45 @@ def _micros(instant: datetime | None) -> str | None:
 
 
 def _page(rows: Sequence[Row], given: Mapping[str, str]) -> JSONResponse:
-    size = kit.number(given, "count", 20, most=100)
-    start = kit.place(given["page_token"]) if "page_token" in given else 0
+    size = parts.number(given, "count", 20, most=100)
+    start = parts.place(given["page_token"]) if "page_token" in given else 0
     page, more = rows[start : start + size], start + size < len(rows)
-    token = kit.cursor(start + size) if more else None
+    token = parts.cursor(start + size) if more else None
     link = f"{API}/scheduled_events?page_token={token}" if more else None
     paging = {"count": len(page), "next_page": link, "next_page_token": token, "previous_page_token": None}
     return JSONResponse({"collection": page, "pagination": paging})
 
 
 def app(world: World) -> Starlette:
-    account = kit.Rendered(world, ("bookings", "touchpoints", "payments"), _rendered)
+    account = parts.Rendered(world, ("bookings", "touchpoints", "payments"), _rendered)
 
     async def me(request: Request) -> JSONResponse:
-        kit.has_bearer(request, SECRETS["CALENDLY_TOKEN"])
-        kit.parameters(request, ())
+        parts.has_bearer(request, SECRETS["CALENDLY_TOKEN"])
+        parts.parameters(request, ())
         mine = {"uri": ME, "name": "Ops", "email": "ops@northwind.example", "current_organization": ORGANISATION}
         return JSONResponse({"resource": mine})
 
     async def events(request: Request) -> JSONResponse:
-        kit.has_bearer(request, SECRETS["CALENDLY_TOKEN"])
+        parts.has_bearer(request, SECRETS["CALENDLY_TOKEN"])
         known = ("organization", "user", "min_start_time", "max_start_time", "sort", "count", "page_token")
-        given = kit.parameters(request, known)
+        given = parts.parameters(request, known)
         if given.get("organization") != ORGANISATION and given.get("user") != ME:
             raise HTTPException(403, "this user has no permission to see these events")
-        first = kit.instant(given["min_start_time"]) if "min_start_time" in given else None
-        last = kit.instant(given["max_start_time"]) if "max_start_time" in given else None
+        first = parts.instant(given["min_start_time"]) if "min_start_time" in given else None
+        last = parts.instant(given["max_start_time"]) if "max_start_time" in given else None
         told = account.now().values()
         fits = [e.told for e in told if (not first or e.start >= first) and (not last or e.start < last)]
         return _page(fits if given.get("sort") != "start_time:desc" else fits[::-1], given)
 
     async def invitees(request: Request) -> JSONResponse:
-        kit.has_bearer(request, SECRETS["CALENDLY_TOKEN"])
-        given = kit.parameters(request, ("sort", "status", "email", "count", "page_token"))
+        parts.has_bearer(request, SECRETS["CALENDLY_TOKEN"])
+        given = parts.parameters(request, ("sort", "status", "email", "count", "page_token"))
         event = account.now().get(request.path_params["event"])
         if event is None:
             raise HTTPException(404, "The server could not find the requested resource.")
         return _page(event.invitees, given)
 
-    return kit.service(
+    return parts.service(
         [
             Route("/users/me", me),
             Route("/scheduled_events", events),

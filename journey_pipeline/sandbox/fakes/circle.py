@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"CIRCLE_TOKEN": "circle_sandbox"}
@@ -60,7 +60,7 @@ def _place(row: Mapping[str, Any]) -> tuple[str, int, int]:
 
 def _member(row: Mapping[str, Any], member: int, tags: Sequence[str]) -> Row:
     first, _, last = (row["name"] or "").partition(" ")
-    elsewhere = kit.elsewhere(row, "circle")
+    elsewhere = parts.elsewhere(row, "circle")
     profile = {"phone_number": row["phone"], "company": row["company"], "bio": None}
     confirmed = _iso(row["last_used_at"])
     return {
@@ -132,14 +132,14 @@ def _iso(instant: datetime | None) -> str | None:
 
 
 def _paged(rows: Sequence[Row], given: Mapping[str, str]) -> JSONResponse:
-    number, size = kit.number(given, "page", 1), min(kit.number(given, "per_page", 10), LARGEST_PAGE)
+    number, size = parts.number(given, "page", 1), min(parts.number(given, "per_page", 10), LARGEST_PAGE)
     return JSONResponse({
         "page": number,
         "per_page": size,
-        "has_next_page": number < kit.pages(rows, size),
+        "has_next_page": number < parts.pages(rows, size),
         "count": len(rows),
-        "page_count": kit.pages(rows, size),
-        "records": kit.page(rows, number, size),
+        "page_count": parts.pages(rows, size),
+        "records": parts.page(rows, number, size),
     })  # fmt: skip
 
 
@@ -152,18 +152,18 @@ def _status(given: Mapping[str, str], default: str, allowed: Sequence[str] = _ST
 
 def app(world: World) -> Starlette:
     """The community's Admin API."""
-    community = kit.Rendered(world, ("access",), _Community)
+    community = parts.Rendered(world, ("access",), _Community)
 
     def endpoint(
         answer: Callable[[Request, _Community], JSONResponse],
     ) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def guarded(request: Request) -> JSONResponse:
-            kit.has_header(request, "Authorization", f"Token {SECRETS['CIRCLE_TOKEN']}")
+            parts.has_header(request, "Authorization", f"Token {SECRETS['CIRCLE_TOKEN']}")
             return answer(request, community.now())
 
         return guarded
 
-    return kit.service(
+    return parts.service(
         [
             Route("/community_members", endpoint(_members)),
             Route("/spaces", endpoint(_spaces)),
@@ -176,27 +176,27 @@ def app(world: World) -> Starlette:
 
 
 def _members(request: Request, community: _Community) -> JSONResponse:
-    given = kit.parameters(request, (*_PAGING, "status", "member_tag_ids"))
+    given = parts.parameters(request, (*_PAGING, "status", "member_tag_ids"))
     wanted = {"active": (True,), "inactive": (False,), "all": (True, False)}[_status(given, "active")]
     return _paged([row for row in community.members.values() if row["active"] in wanted], given)
 
 
 def _spaces(request: Request, community: _Community) -> JSONResponse:
-    given = kit.parameters(request, (*_PAGING, "sort"))
+    given = parts.parameters(request, (*_PAGING, "sort"))
     return _paged([_space(space) for space in sorted(community.inside["space"])], given)
 
 
 def _space_members(request: Request, community: _Community) -> JSONResponse:
-    given = kit.parameters(request, (*_PAGING, "space_id", "status"))
+    given = parts.parameters(request, (*_PAGING, "space_id", "status"))
     wanted = _status(given, "all")
-    held = community.inside["space"].get(kit.number(given, "space_id", 0))
+    held = community.inside["space"].get(parts.number(given, "space_id", 0))
     if held is None:
         raise HTTPException(404, "Oops! Missing record. Please try again later.")
     return _paged([row for row in held if wanted in ("all", row["status"])], given)
 
 
 def _groups(request: Request, community: _Community) -> JSONResponse:
-    given = kit.parameters(request, (*_PAGING, "status", "ids", "name"))
+    given = parts.parameters(request, (*_PAGING, "status", "ids", "name"))
     is_none = _status(given, "active", ("active", "archived", "all")) == "archived"
     return _paged([] if is_none else [_group(group) for group in sorted(community.inside["group"])], given)
 
@@ -205,4 +205,4 @@ def _group_members(request: Request, community: _Community) -> JSONResponse:
     held = community.inside["group"].get(request.path_params["group"])
     if held is None:
         raise HTTPException(404, "Oops! Missing record. Please try again later.")
-    return _paged(held, kit.parameters(request, _PAGING))
+    return _paged(held, parts.parameters(request, _PAGING))

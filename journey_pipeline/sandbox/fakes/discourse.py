@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"DISCOURSE_API_KEY": "discourse_sandbox"}
@@ -36,7 +36,7 @@ class _Forum:
         for row in rows:
             group, _, user = row["record_id"].removeprefix("group_").partition(":")
             self.users[int(user)] = _user(row, int(user))
-            self.elsewhere[int(user)] = kit.elsewhere(row, "discourse")
+            self.elsewhere[int(user)] = parts.elsewhere(row, "discourse")
             self.members.setdefault(int(group), []).append(_member(row, int(user)))
 
 
@@ -111,7 +111,7 @@ def _iso(instant: datetime | None) -> str | None:
 
 def app(world: World) -> Starlette:
     """The forum's API."""
-    forum = kit.Rendered(world, ("access",), _Forum)
+    forum = parts.Rendered(world, ("access",), _Forum)
 
     def endpoint(answer: Callable[[Request, _Forum], Any]) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def guarded(request: Request) -> JSONResponse:
@@ -122,7 +122,7 @@ def app(world: World) -> Starlette:
 
         return guarded
 
-    return kit.service(
+    return parts.service(
         [
             Route("/admin/users.json", endpoint(_users)),
             Route("/admin/users/{id:int}.json", endpoint(_details)),
@@ -134,12 +134,12 @@ def app(world: World) -> Starlette:
 
 
 def _users(request: Request, forum: _Forum) -> list[Row]:
-    given = kit.parameters(request, ("page", "order", "asc", "show_emails"))
+    given = parts.parameters(request, ("page", "order", "asc", "show_emails"))
     if given.get("order", "seen") not in _ORDERS:
         raise HTTPException(400, "unknown order")
     hidden = () if given.get("show_emails") == "true" else ("email", "secondary_emails")
     users = [{k: v for k, v in forum.users[id_].items() if k not in hidden} for id_ in sorted(forum.users)]
-    return kit.page(users, max(kit.number(given, "page", 1, least=0), 1), USERS_PAGE)
+    return parts.page(users, max(parts.number(given, "page", 1, least=0), 1), USERS_PAGE)
 
 
 def _details(request: Request, forum: _Forum) -> Row:
@@ -152,10 +152,10 @@ def _details(request: Request, forum: _Forum) -> Row:
 
 
 def _groups(request: Request, forum: _Forum) -> Row:
-    page = kit.number(kit.parameters(request, ("page",)), "page", 0, least=0)
+    page = parts.number(parts.parameters(request, ("page",)), "page", 0, least=0)
     groups = [_group(group, len(forum.members[group])) for group in sorted(forum.members)]
     return {
-        "groups": kit.page(groups, page + 1, GROUPS_PAGE),
+        "groups": parts.page(groups, page + 1, GROUPS_PAGE),
         "extras": {"type_filters": ["my", "owner", "public", "close", "automatic"]},
         "total_rows_groups": len(groups),
         "load_more_groups": f"/groups?page={page + 1}",
@@ -163,12 +163,12 @@ def _groups(request: Request, forum: _Forum) -> Row:
 
 
 def _members(request: Request, forum: _Forum) -> Row:
-    given = kit.parameters(request, ("limit", "offset"))
+    given = parts.parameters(request, ("limit", "offset"))
     members = {_name(group): held for group, held in forum.members.items()}.get(request.path_params["name"])
     if members is None:
         raise HTTPException(404, "The requested URL or resource could not be found.")
-    limit = kit.number(given, "limit", 50, least=0, most=LARGEST_PAGE)
-    offset = kit.number(given, "offset", 0, least=0)
+    limit = parts.number(given, "limit", 50, least=0, most=LARGEST_PAGE)
+    offset = parts.number(given, "offset", 0, least=0)
     return {
         "members": members[offset : offset + limit],
         "owners": [],

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 ACCOUNT = "a0000000-0000-4000-8000-000000000001"
@@ -54,7 +54,7 @@ def _rendered(world: World) -> list[tuple[datetime, Row]]:
 
 
 def _envelope(row: Row) -> Row:
-    named = {"amount": kit.major(row["amount_minor"]), **{n: row[n] for n in ("currency", "product_ref", "company")}}
+    named = {"amount": parts.major(row["amount_minor"]), **{n: row[n] for n in ("currency", "product_ref", "company")}}
     fields = {**named, **{f"ref{n}": key for n, key in enumerate(row["keys"] or ())}}
     given = [(name, value) for name, value in fields.items() if value is not None]
     times = {
@@ -91,7 +91,7 @@ def _ticks(instant: datetime) -> str:
 
 
 def _page(found: list[Row], given: Mapping[str, str]) -> Row:
-    start, count = kit.number(given, "start_position", 0, least=0), kit.number(given, "count", 100, most=1000)
+    start, count = parts.number(given, "start_position", 0, least=0), parts.number(given, "count", 100, most=1000)
     page = found[start : start + count]
     sizes = {"resultSetSize": str(len(page)), "totalSetSize": str(len(found)), "startPosition": str(start)}
     more = (
@@ -103,10 +103,10 @@ def _page(found: list[Row], given: Mapping[str, str]) -> Row:
 
 
 def app(world: World) -> Starlette:
-    held = kit.Rendered(world, ("agreements",), _rendered)
+    held = parts.Rendered(world, ("agreements",), _rendered)
 
     async def token(request: Request) -> JSONResponse:
-        form = await kit.form(request)
+        form = await parts.form(request)
         try:
             said = jwt.decode(form["assertion"], _key().public_key(), algorithms=["RS256"], audience=request.url.netloc)
         except (jwt.InvalidTokenError, KeyError):
@@ -117,20 +117,20 @@ def app(world: World) -> Starlette:
         return JSONResponse({"access_token": _TOKEN, "token_type": "Bearer", "expires_in": 3600})
 
     async def userinfo(request: Request) -> JSONResponse:
-        kit.has_bearer(request, _TOKEN)
+        parts.has_bearer(request, _TOKEN)
         home = f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
         other = {"account_id": "other", "is_default": False, "account_name": "Old", "base_uri": "https://na1.invalid"}
         mine = {"account_id": ACCOUNT, "is_default": True, "account_name": "Northwind", "base_uri": home}
         return JSONResponse({"sub": "user", "email": _OURS["email"], "accounts": [other, mine]})
 
     async def envelopes(request: Request) -> JSONResponse:
-        kit.has_bearer(request, _TOKEN)
-        given = kit.parameters(request, _KNOWN)
+        parts.has_bearer(request, _TOKEN)
+        given = parts.parameters(request, _KNOWN)
         if request.path_params["account"] != ACCOUNT:
             raise HTTPException(404, "The account does not exist.")
         if "from_date" not in given or given.get("from_to_status", "changed").lower() != "changed":
             raise HTTPException(400, "from_date is missing, or another status is asked for")
-        rows = [(at, told) for at, told in held.now() if at >= kit.instant(given["from_date"])]
+        rows = [(at, told) for at, told in held.now() if at >= parts.instant(given["from_date"])]
         if given.get("order_by", "last_modified") != "created":
             rows.sort(key=lambda row: row[0])
         told = [row for _, row in (rows if given.get("order", "asc") == "asc" else rows[::-1])]
@@ -139,7 +139,7 @@ def app(world: World) -> Starlette:
         shown = [{name: value for name, value in row.items() if name not in lacking} for row in told]
         return JSONResponse(_page(shown, given))
 
-    return kit.service(
+    return parts.service(
         [
             Route("/oauth/token", token, methods=["POST"]),
             Route("/oauth/userinfo", userinfo),

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"FRESHDESK_API_KEY": "fd-sandbox"}
@@ -28,11 +28,11 @@ _RATINGS = {
     "extremely unhappy": -103,
 }  # fmt: skip
 
-Rows = list[kit.Row]
+Rows = list[parts.Row]
 
 
-def _ticket(row: kit.Row) -> kit.Row:
-    contact = int(str(kit.own_id(row, "freshdesk")))
+def _ticket(row: parts.Row) -> parts.Row:
+    contact = int(str(parts.own_id(row, "freshdesk")))
     return {
         "id": int(row["record_id"]),
         "subject": f"A question of {row['topic']}",
@@ -42,8 +42,8 @@ def _ticket(row: kit.Row) -> kit.Row:
         "requester_id": contact,
         "spam": False,
         "tags": [row["topic"]],
-        "created_at": kit.iso(row["occurred_at"]),
-        "updated_at": kit.iso(row["changed_at"]),
+        "created_at": parts.iso(row["occurred_at"]),
+        "updated_at": parts.iso(row["changed_at"]),
         "requester": {
             "id": contact,
             **{name: row[name] for name in ("name", "email")},
@@ -51,29 +51,29 @@ def _ticket(row: kit.Row) -> kit.Row:
             "phone": None,
         },
         "stats": {
-            "first_responded_at": kit.iso(row["first_reply_at"]),
-            "resolved_at": kit.iso(row["resolved_at"]),
+            "first_responded_at": parts.iso(row["first_reply_at"]),
+            "resolved_at": parts.iso(row["resolved_at"]),
             "closed_at": None,
             "requester_responded_at": None,
         },
     }
 
 
-def _contact(row: kit.Row) -> kit.Row:
+def _contact(row: parts.Row) -> parts.Row:
     return {
-        "id": int(str(kit.own_id(row, "freshdesk"))),
+        "id": int(str(parts.own_id(row, "freshdesk"))),
         **{name: row[name] for name in ("name", "email", "phone")},
-        "unique_external_id": next(iter(kit.elsewhere(row, "freshdesk")), None),
-        "updated_at": kit.iso(row["changed_at"]),
+        "unique_external_id": next(iter(parts.elsewhere(row, "freshdesk")), None),
+        "updated_at": parts.iso(row["changed_at"]),
     }
 
 
-def _rating(row: kit.Row) -> kit.Row:
+def _rating(row: parts.Row) -> parts.Row:
     return {
         "id": 7000 + int(row["record_id"]),
         "ticket_id": int(row["record_id"]),
         "ratings": {"default_question": _RATINGS[row["satisfaction"]]},
-        "created_at": kit.iso(row["changed_at"]),
+        "created_at": parts.iso(row["changed_at"]),
     }
 
 
@@ -82,16 +82,16 @@ class _Desk:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._held = kit.Rendered(
+        self._held = parts.Rendered(
             world, ["tickets"], lambda now: {ticket["id"]: ticket for ticket in _each(now, _ticket)}
         )
-        self._known: dict[int, kit.Row] = {}
-        self._deleted: dict[int, kit.Row] = {}
+        self._known: dict[int, parts.Row] = {}
+        self._deleted: dict[int, parts.Row] = {}
 
     def tickets(self, filter_: str | None) -> Rows:
         held = self._held.now()
         for id_ in self._known.keys() - held.keys() - self._deleted.keys():
-            self._deleted[id_] = {**self._known[id_], "deleted": True, "updated_at": kit.iso(self._world.now)}
+            self._deleted[id_] = {**self._known[id_], "deleted": True, "updated_at": parts.iso(self._world.now)}
         self._deleted = {id_: row for id_, row in self._deleted.items() if id_ not in held}
         self._known |= held
         return {None: list(held.values()), "deleted": list(self._deleted.values()), "spam": []}[filter_]
@@ -104,18 +104,18 @@ class _Desk:
         return [_rating(row) for row in rated]
 
 
-def _each(world: World, made: Callable[[kit.Row], kit.Row]) -> Rows:
+def _each(world: World, made: Callable[[parts.Row], parts.Row]) -> Rows:
     rows = sorted(world.of("tickets", "freshdesk").iter_rows(named=True), key=lambda row: row["changed_at"])
     return [made(row) for row in rows]
 
 
 def _since(rows: Rows, field: str, since: datetime) -> Rows:
-    return [row for row in rows if kit.instant(row[field]) > since]
+    return [row for row in rows if parts.instant(row[field]) > since]
 
 
-def _page(rows: Sequence[kit.Row], given: Mapping[str, str]) -> JSONResponse:
-    size = kit.number(given, "per_page", 30, most=_MOST)
-    return JSONResponse(kit.page(rows, kit.number(given, "page", 1, most=_PAGES), size))
+def _page(rows: Sequence[parts.Row], given: Mapping[str, str]) -> JSONResponse:
+    size = parts.number(given, "per_page", 30, most=_MOST)
+    return JSONResponse(parts.page(rows, parts.number(given, "page", 1, most=_PAGES), size))
 
 
 def _tickets(desk: _Desk, world: World, given: Mapping[str, str]) -> Rows:
@@ -125,7 +125,7 @@ def _tickets(desk: _Desk, world: World, given: Mapping[str, str]) -> Rows:
         raise HTTPException(400, "Validation failed: order_by")
     rows = desk.tickets(given.get("filter"))
     if "updated_since" in given:
-        rows = _since(rows, "updated_at", kit.instant(given["updated_since"]))
+        rows = _since(rows, "updated_at", parts.instant(given["updated_since"]))
     else:
         rows = _since(rows, "created_at", world.now - _LISTED)
     more = set(given.get("include", "").split(","))
@@ -139,17 +139,17 @@ def app(world: World) -> Starlette:
 
     def endpoint(allowed: Sequence[str], rows: Callable[[Mapping[str, str]], Rows]) -> Callable[[Request], Any]:
         async def answer(request: Request) -> JSONResponse:
-            kit.has_basic(request, SECRETS["FRESHDESK_API_KEY"], "X")
-            given = kit.parameters(request, ("per_page", "page", *allowed))
+            parts.has_basic(request, SECRETS["FRESHDESK_API_KEY"], "X")
+            given = parts.parameters(request, ("per_page", "page", *allowed))
             return _page(rows(given), given)
 
         return answer
 
     def contacts(given: Mapping[str, str]) -> Rows:
-        return _since(desk.contacts(), "updated_at", kit.instant(given["_updated_since"]))
+        return _since(desk.contacts(), "updated_at", parts.instant(given["_updated_since"]))
 
     def ratings(given: Mapping[str, str]) -> Rows:
-        return _since(desk.ratings(), "created_at", kit.instant(given["created_since"]))
+        return _since(desk.ratings(), "created_at", parts.instant(given["created_since"]))
 
     ordered = ("updated_since", "order_by", "order_type", "include", "filter")
     routes = [
@@ -157,4 +157,4 @@ def app(world: World) -> Starlette:
         Route("/api/v2/contacts", endpoint(("_updated_since",), contacts)),
         Route("/api/v2/surveys/satisfaction_ratings", endpoint(("created_since",), ratings)),
     ]
-    return kit.service(routes, lambda _status, detail: {"code": "invalid", "message": detail})
+    return parts.service(routes, lambda _status, detail: {"code": "invalid", "message": detail})

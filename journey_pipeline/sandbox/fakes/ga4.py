@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import google, kit
+from journey_pipeline.sandbox.fakes import google, parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"GOOGLE_SERVICE_ACCOUNT_KEY": google.key_file()}
@@ -28,12 +28,12 @@ _METRICS = {
     "purchaseRevenue": ("revenue", "TYPE_CURRENCY"),
 }
 
-Days = Mapping[str, Mapping[str, kit.Row]]
+Days = Mapping[str, Mapping[str, parts.Row]]
 
 
 def _days(world: World) -> Days:
     """Day -> metric -> the figure."""
-    told: dict[str, dict[str, kit.Row]] = {}
+    told: dict[str, dict[str, parts.Row]] = {}
     for row in world.of("reported", "ga4").iter_rows(named=True):
         told.setdefault(row["starts_on"].isoformat(), {})[row["metric"]] = row
     return dict(sorted(told.items()))
@@ -46,7 +46,7 @@ def _names(asked: Mapping[str, Any], what: str, known: Sequence[str]) -> list[st
     return names
 
 
-def _row(day: str, figures: Mapping[str, kit.Row], metrics: Sequence[str]) -> kit.Row:
+def _row(day: str, figures: Mapping[str, parts.Row], metrics: Sequence[str]) -> parts.Row:
     values = [figures.get(_METRICS[name][0], {"value": 0.0})["value"] for name in metrics]
     return {
         "dimensionValues": [{"value": day.replace("-", "")}],
@@ -54,11 +54,11 @@ def _row(day: str, figures: Mapping[str, kit.Row], metrics: Sequence[str]) -> ki
     }
 
 
-def _report(days: Days, asked: Mapping[str, Any]) -> kit.Row:
+def _report(days: Days, asked: Mapping[str, Any]) -> parts.Row:
     if _names(asked, "dimensions", ("date",)) != ["date"]:
         raise HTTPException(400, "only reports by date")
     metrics = _names(asked, "metrics", tuple(_METRICS))
-    span = kit.fields(asked["dateRanges"][0], ("startDate", "endDate"))
+    span = parts.fields(asked["dateRanges"][0], ("startDate", "endDate"))
     chosen = {
         day: {metric: row for metric, row in figures.items() if metric in {_METRICS[name][0] for name in metrics}}
         for day, figures in days.items()
@@ -83,13 +83,13 @@ def _report(days: Days, asked: Mapping[str, Any]) -> kit.Row:
 
 
 def app(world: World) -> Starlette:
-    days = kit.Rendered(world, ["reported"], _days)
+    days = parts.Rendered(world, ["reported"], _days)
 
     async def report(request: Request) -> JSONResponse:
         google.authorise(request)
         if request.path_params["property"] != PROPERTY:
             raise HTTPException(403, "User does not have sufficient permissions for this property.")
         known = ("dateRanges", "dimensions", "metrics", "offset", "limit", "keepEmptyRows", "returnPropertyQuota")
-        return JSONResponse(_report(days.now(), await kit.body(request, known)))
+        return JSONResponse(_report(days.now(), await parts.body(request, known)))
 
     return google.service([Route("/v1beta/properties/{property}:runReport", report, methods=["POST"])], _SCOPE)

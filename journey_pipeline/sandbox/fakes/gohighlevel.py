@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"GOHIGHLEVEL_TOKEN": "pit-sandbox"}
@@ -75,14 +75,14 @@ def _stage(pipeline: str | None, name: str | None) -> Row:
 
 
 def _contact(row: Row) -> Row:
-    others = kit.elsewhere(row, "gohighlevel")
+    others = parts.elsewhere(row, "gohighlevel")
     touched = [{"url": "https://northwind.example/", "utmSource": row["source"], "campaign": row["campaign"]}]
     return {
         "id": row["record_id"], "locationId": LOCATION, "email": row["email"], "phone": row["phone"],
         "firstNameLowerCase": (row["name"] or "").lower() or None, "contactName": row["name"],
         "companyName": row["company"], "assignedTo": id_of(row["owner"]), "type": row["lifecycle_stage"],
-        "source": "public api" if row["source"] else "", "tags": [], "dateAdded": kit.iso(row["occurred_at"]),
-        "dateUpdated": kit.iso(row["changed_at"]),
+        "source": "public api" if row["source"] else "", "tags": [], "dateAdded": parts.iso(row["occurred_at"]),
+        "dateUpdated": parts.iso(row["changed_at"]),
         "additionalEmails": [k.removeprefix("email:") for k in others if k.startswith("email:")],
         "customFields": [{"id": "cf_person", "value": "; ".join(k for k in others if not k.startswith("email:"))}],
         "attributions": touched if row["source"] or row["campaign"] else [],
@@ -94,7 +94,7 @@ def _opportunity(row: Row) -> Row:
     is_abandoned = row["lost_reason"] == "abandoned"
     status = "won" if row["won_at"] else "abandoned" if is_abandoned else "lost" if row["lost_at"] else "open"
     who = {
-        "id": kit.own_id(row, "gohighlevel"),
+        "id": parts.own_id(row, "gohighlevel"),
         "name": row["name"],
         "companyName": row["company"],
         "email": row["email"],
@@ -104,8 +104,8 @@ def _opportunity(row: Row) -> Row:
         "id": row["record_id"], "name": f"Deal {row['record_id']}", "locationId": LOCATION, "status": status,
         "monetaryValue": 0 if row["amount_minor"] is None else _units(row["amount_minor"], row["currency"]),
         "pipelineId": id_of(row["pipeline"]), "pipelineStageId": _stage(row["pipeline"], row["stage"])["id"], "source": "",
-        "createdAt": kit.iso(row["occurred_at"]), "updatedAt": kit.iso(row["changed_at"]),
-        "lastStatusChangeAt": kit.iso(row["won_at"] or row["lost_at"] or row["occurred_at"]),
+        "createdAt": parts.iso(row["occurred_at"]), "updatedAt": parts.iso(row["changed_at"]),
+        "lastStatusChangeAt": parts.iso(row["won_at"] or row["lost_at"] or row["occurred_at"]),
         "customFields": [{"id": "cf_product", "fieldValue": row["product_ref"]}] if row["product_ref"] else [],
         **_given(contactId=who["id"], contact=_given(**who), assignedTo=id_of(row["owner"]),
                  lostReasonId=None if is_abandoned else id_of(row["lost_reason"])),
@@ -116,7 +116,7 @@ def _event(row: Row) -> Row:
     starts_at = row["starts_at"].astimezone(_INDIA)
     return {
         "id": row["record_id"], "title": "A call", "locationId": LOCATION, "calendarId": id_of(row["event_type"]),
-        "contactId": kit.own_id(row, "gohighlevel"), "groupId": "", "users": [],
+        "contactId": parts.own_id(row, "gohighlevel"), "groupId": "", "users": [],
         "appointmentStatus": _MEETINGS.get(row["status"], row["status"]), "assignedUserId": id_of(row["host"]) or "",
         "startTime": starts_at.isoformat(), "endTime": (starts_at + timedelta(minutes=30)).isoformat(),
         "dateAdded": row["occurred_at"].isoformat(), "dateUpdated": (row["cancelled_at"] or row["changed_at"]).isoformat(),
@@ -137,7 +137,7 @@ def _transaction(row: Row, number: int) -> Row:
         "entitySourceType": "funnel", "amount": _units(row["amount_minor"], row["currency"]), "currency": row["currency"],
         "amountRefunded": _units(row["refunded_minor"] or 0, row["currency"]), "liveMode": not row["is_test"],
         "status": {"authorised": "authorized"}.get(row["status"], row["status"]),
-        **{name: kit.iso(instant) for name, instant in times.items()},
+        **{name: parts.iso(instant) for name, instant in times.items()},
         **_given(contactId=person[0] if person else None, mergedFromContactId=person[1] if person[1:] else None,
                  contactEmail=row["email"], contactName=row["name"], chargeId=around["id"] if around else charge or None,
                  chargeSnapshot=around, paymentProviderType=provider or subscribed or None,
@@ -148,12 +148,12 @@ def _transaction(row: Row, number: int) -> Row:
 
 def _submission(row: Row) -> Row:
     told = {f"utm_{name}": row[name] for name in ("source", "medium", "campaign") if row[name]}
-    hidden = {f"ref_{number}": key for number, key in enumerate(kit.elsewhere(row, "gohighlevel"))}
+    hidden = {f"ref_{number}": key for number, key in enumerate(parts.elsewhere(row, "gohighlevel"))}
     page = {"url": f"https://northwind.example/form?{urlencode(told)}", "title": "Form"}
     others = {**hidden, **_given(phone=row["phone"], product_ref=row["product_ref"]), "eventData": {"page": page}}
     return {
-        "id": row["record_id"], "createdAt": kit.iso(row["occurred_at"]), "formId": id_of(row["form"]), "others": others,
-        **_given(contactId=kit.own_id(row, "gohighlevel"), name=row["name"], email=row["email"]),
+        "id": row["record_id"], "createdAt": parts.iso(row["occurred_at"]), "formId": id_of(row["form"]), "others": others,
+        **_given(contactId=parts.own_id(row, "gohighlevel"), name=row["name"], email=row["email"]),
     }  # fmt: skip
 
 
@@ -174,13 +174,15 @@ class _Location:
     """The lists that are filtered or paged in ways of their own."""
 
     def __init__(self, world: World) -> None:
-        self._world, self._rendered = world, kit.Rendered(world, _KINDS, _render)
+        self._world, self._rendered = world, parts.Rendered(world, _KINDS, _render)
 
     def held(self, name: str) -> list[Row]:
         return self._rendered.now()[name]
 
     async def contacts(self, request: Request) -> JSONResponse:
-        given = await kit.body(request, ("locationId", "page", "pageLimit", "searchAfter", "filters", "sort", "query"))
+        given = await parts.body(
+            request, ("locationId", "page", "pageLimit", "searchAfter", "filters", "sort", "query")
+        )
         _authorise(request, given.get("locationId"))
         if not 0 < given.get("pageLimit", 0) <= _MOST_CONTACTS:
             raise HTTPException(422, f"pageLimit must be between 1 and {_MOST_CONTACTS}")
@@ -190,7 +192,7 @@ class _Location:
 
     async def opportunities(self, request: Request) -> JSONResponse:
         given = _asked(request, ("status", "limit", "startAfter", "startAfterId", "order"), "location_id")
-        size, rows = kit.number(given, "limit", 20, most=100), self.held("opportunities")
+        size, rows = parts.number(given, "limit", 20, most=100), self.held("opportunities")
         after = (int(given.get("startAfter", 0)), given.get("startAfterId", ""))
         page = [row for row in rows if _place(row) > after][:size]
         reached = dict(zip(("startAfter", "startAfterId"), _place(page[-1]), strict=True)) if page else {}
@@ -209,19 +211,19 @@ class _Location:
         given = _asked(request, ("altType", "limit", "offset", "startAt", "endAt", "paymentMode"), "altId")
         if given.get("altType") != "location":
             raise HTTPException(422, "altType must be location")
-        size, start = kit.number(given, "limit", 10, most=100), kit.number(given, "offset", 0, least=0)
+        size, start = parts.number(given, "limit", 10, most=100), parts.number(given, "offset", 0, least=0)
         rows = _of_days(self.held("transactions"), given.get("startAt", ""), given.get("endAt", "9"))
         return JSONResponse({"data": rows[start : start + size], "totalCount": len(rows)})
 
     async def submissions(self, request: Request) -> JSONResponse:
         given = _asked(request, ("page", "limit", "formId", "q", "startAt", "endAt"))
-        size, number = kit.number(given, "limit", 20, most=100), kit.number(given, "page", 1)
+        size, number = parts.number(given, "limit", 20, most=100), parts.number(given, "page", 1)
         last_month = (self._world.now - timedelta(days=30)).date().isoformat()
         until = given.get("endAt", self._world.now.date().isoformat())
         rows = _of_days(self.held("submissions"), given.get("startAt", last_month), until)
-        following = number + 1 if number < kit.pages(rows, size) else None
+        following = number + 1 if number < parts.pages(rows, size) else None
         meta = {"total": len(rows), "currentPage": number, "nextPage": following, "prevPage": None}
-        return JSONResponse({"submissions": kit.page(rows, number, size), "meta": meta})
+        return JSONResponse({"submissions": parts.page(rows, number, size), "meta": meta})
 
     def whole(self, name: str) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def answer(request: Request) -> JSONResponse:
@@ -233,13 +235,13 @@ class _Location:
     def skipping(self, name: str, most: int) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def answer(request: Request) -> JSONResponse:
             given, rows = _asked(request, ("skip", "limit")), self.held(name)
-            size, start = kit.number(given, "limit", 10, most=most), kit.number(given, "skip", 0, least=0)
+            size, start = parts.number(given, "limit", 10, most=most), parts.number(given, "skip", 0, least=0)
             return JSONResponse({name: rows[start : start + size], "total": len(rows)})
 
         return answer
 
     async def custom_fields(self, request: Request) -> JSONResponse:
-        kit.parameters(request, ("model",))
+        parts.parameters(request, ("model",))
         _authorise(request, request.path_params["location"])
         return JSONResponse({"customFields": self.held("customFields")})
 
@@ -259,11 +261,11 @@ def app(world: World) -> Starlette:
         Route("/locations/{location}/customFields", location.custom_fields),
         Route("/users/", location.whole("users")),
     ]
-    return kit.service(routes, lambda status, detail: {"statusCode": status, "message": detail})
+    return parts.service(routes, lambda status, detail: {"statusCode": status, "message": detail})
 
 
 def _authorise(request: Request, location: str | None) -> None:
-    kit.has_bearer(request, SECRETS["GOHIGHLEVEL_TOKEN"])
+    parts.has_bearer(request, SECRETS["GOHIGHLEVEL_TOKEN"])
     version = "2021-04-15" if "/calendars/" in request.url.path else "2021-07-28"
     if request.headers.get("Version") != version:
         raise HTTPException(400, f"this path knows version {version}")
@@ -272,13 +274,13 @@ def _authorise(request: Request, location: str | None) -> None:
 
 
 def _asked(request: Request, allowed: tuple[str, ...], location: str = "locationId") -> Mapping[str, str]:
-    given = kit.parameters(request, (location, *allowed))
+    given = parts.parameters(request, (location, *allowed))
     _authorise(request, given.get(location))
     return given
 
 
 def _place(row: Row) -> tuple[int, str]:
-    return _millis(kit.instant(row["createdAt"])), row["id"]
+    return _millis(parts.instant(row["createdAt"])), row["id"]
 
 
 def _of_days(rows: list[Row], first: str, last: str) -> list[Row]:

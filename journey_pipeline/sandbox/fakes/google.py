@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 
 _TOKEN = "ya29.sandbox"  # noqa: S105 - a made-up one
 _WORDS = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND"}
@@ -42,7 +42,7 @@ def service(routes: Sequence[Route], scope: str) -> Starlette:
     """The fake's application, with a place that grants tokens for that scope."""
 
     async def token(request: Request) -> JSONResponse:
-        form = await kit.form(request)
+        form = await parts.form(request)
         try:
             said = jwt.decode(form["assertion"], _key().public_key(), algorithms=["RS256"], audience=str(request.url))
         except (jwt.InvalidTokenError, KeyError) as error:
@@ -51,14 +51,14 @@ def service(routes: Sequence[Route], scope: str) -> Starlette:
             raise HTTPException(400, "invalid_scope")
         return JSONResponse({"access_token": _TOKEN, "expires_in": 3599, "token_type": "Bearer"})
 
-    return kit.service([Route("/token", token, methods=["POST"]), *routes], _error)
+    return parts.service([Route("/token", token, methods=["POST"]), *routes], _error)
 
 
 def authorise(request: Request) -> None:
     """Refuse (401) what bears no token of ours."""
-    kit.has_bearer(request, _TOKEN)
+    parts.has_bearer(request, _TOKEN)
 
 
-def _error(status: int, detail: str) -> kit.Row:
+def _error(status: int, detail: str) -> parts.Row:
     word = _WORDS.get(status, HTTPStatus(status).name)
     return {"error": {"code": status, "message": detail, "status": word}}

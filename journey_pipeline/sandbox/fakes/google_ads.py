@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import google, kit
+from journey_pipeline.sandbox.fakes import google, parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"GOOGLE_SERVICE_ACCOUNT_KEY": google.key_file(), "GOOGLE_ADS_DEVELOPER_TOKEN": "dev-sandbox"}
@@ -41,7 +41,7 @@ _GAQL = re.compile(
 Flat = dict[str, Any]
 
 
-def _spent(row: kit.Row) -> Flat:
+def _spent(row: parts.Row) -> Flat:
     campaign, day = row["record_id"].split(":")
     return {
         "campaign.id": campaign,
@@ -54,7 +54,7 @@ def _spent(row: kit.Row) -> Flat:
     }
 
 
-def _clicked(row: kit.Row) -> Flat:
+def _clicked(row: parts.Row) -> Flat:
     return {
         "click_view.gclid": row["click_id"],
         "campaign.name": row["campaign"],
@@ -71,7 +71,7 @@ def _tables(world: World) -> Mapping[str, list[Flat]]:
     }
 
 
-def _rows(tables: Mapping[str, list[Flat]], query: str, today: date) -> list[kit.Row]:
+def _rows(tables: Mapping[str, list[Flat]], query: str, today: date) -> list[parts.Row]:
     said = _GAQL.fullmatch(query)
     if said is None or said["table"] not in _FIELDS:
         raise HTTPException(400, "Error in query: unexpected input")
@@ -85,8 +85,8 @@ def _rows(tables: Mapping[str, list[Flat]], query: str, today: date) -> list[kit
     return [_nested(row, fields) for row in rows]
 
 
-def _nested(row: Flat, fields: Sequence[str]) -> kit.Row:
-    told: kit.Row = {}
+def _nested(row: Flat, fields: Sequence[str]) -> parts.Row:
+    told: parts.Row = {}
     for field in fields:
         thing, name = field.split(".")
         if row.get(field) is not None:
@@ -100,17 +100,17 @@ def _camel(name: str) -> str:
 
 
 def app(world: World) -> Starlette:
-    tables = kit.Rendered(world, ["spend", "touchpoints"], _tables)
+    tables = parts.Rendered(world, ["spend", "touchpoints"], _tables)
 
     async def search(request: Request) -> JSONResponse:
         google.authorise(request)
-        kit.has_header(request, "developer-token", SECRETS["GOOGLE_ADS_DEVELOPER_TOKEN"])
+        parts.has_header(request, "developer-token", SECRETS["GOOGLE_ADS_DEVELOPER_TOKEN"])
         if request.path_params["customer"] != CUSTOMER:
             raise HTTPException(403, "User doesn't have permission to access customer.")
-        asked = await kit.body(request, ("query", "pageToken"))  # pageSize is an error since v17
+        asked = await parts.body(request, ("query", "pageToken"))  # pageSize is an error since v17
         rows = _rows(tables.now(), asked["query"], world.now.date())
-        start = kit.place(asked["pageToken"]) if "pageToken" in asked else 0
-        more = {"nextPageToken": kit.cursor(start + PAGE)} if start + PAGE < len(rows) else {}
+        start = parts.place(asked["pageToken"]) if "pageToken" in asked else 0
+        more = {"nextPageToken": parts.cursor(start + PAGE)} if start + PAGE < len(rows) else {}
         page = rows[start : start + PAGE]
         return JSONResponse({**({"results": page} if page else {}), **more, "fieldMask": ""})
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from journey_pipeline.registry import KINDS
 from journey_pipeline.sandbox.exports import flat
-from journey_pipeline.sandbox.fakes import google, kit
+from journey_pipeline.sandbox.fakes import google, parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS: dict[str, str] = {}
@@ -45,7 +45,7 @@ def app(world: World) -> Starlette:
         return any(not world.of(kind, name).is_empty() for kind in world.records)
 
     async def export(request: Request) -> Response:
-        given = kit.parameters(request, ("format", "gid"))
+        given = parts.parameters(request, ("format", "gid"))
         spreadsheet, kind = request.path_params["id"], _kind(given.get("gid", "0"))
         if given.get("format") != "csv":
             raise HTTPException(400, "format")
@@ -57,7 +57,7 @@ def app(world: World) -> Starlette:
 
     async def about(request: Request) -> JSONResponse:
         google.authorise(request)
-        kit.parameters(request, ("fields",))
+        parts.parameters(request, ("fields",))
         if not is_known(request.path_params["id"]):
             raise HTTPException(404, "Requested entity was not found.")
         sheets = [{"properties": {"sheetId": n, "title": kind}} for n, kind in enumerate(KINDS)]
@@ -65,7 +65,7 @@ def app(world: World) -> Starlette:
 
     async def values(request: Request) -> JSONResponse:
         google.authorise(request)
-        kit.parameters(request, ("valueRenderOption", "dateTimeRenderOption"))
+        parts.parameters(request, ("valueRenderOption", "dateTimeRenderOption"))
         kind = request.path_params["range"].strip("'")
         if kind not in KINDS:
             raise HTTPException(400, f"Unable to parse range: {kind}")

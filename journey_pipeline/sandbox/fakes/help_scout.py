@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"HELP_SCOUT_APP_ID": "app-sandbox", "HELP_SCOUT_APP_SECRET": "secret-sandbox"}
@@ -24,14 +24,14 @@ _TOKEN = "hs-sandbox"  # noqa: S105 - a made-up one
 _STATUSES = {"open": "active", "pending": "pending", "solved": "closed"}
 _RATINGS = {"great": 1, "okay": 2, "not good": 3}
 
-Told = tuple[datetime, kit.Row]
+Told = tuple[datetime, parts.Row]
 """When a conversation was changed last, and the conversation."""
 
 
-def _conversation(row: kit.Row) -> kit.Row:
+def _conversation(row: parts.Row) -> parts.Row:
     first, _, last = (row["name"] or "").partition(" ")
     customer = {
-        "id": int(str(kit.own_id(row, "help_scout"))),
+        "id": int(str(parts.own_id(row, "help_scout"))),
         "type": "customer",
         "email": row["email"],
         "first": first,
@@ -50,9 +50,9 @@ def _conversation(row: kit.Row) -> kit.Row:
         "subject": f"A question of {row['topic']}",
         "mailboxId": 1,
         "createdBy": customer,
-        "createdAt": kit.iso(row["occurred_at"]),
-        "closedAt": kit.iso(row["resolved_at"]),
-        "userUpdatedAt": kit.iso(row["changed_at"]),
+        "createdAt": parts.iso(row["occurred_at"]),
+        "closedAt": parts.iso(row["resolved_at"]),
+        "userUpdatedAt": parts.iso(row["changed_at"]),
         "tags": [{"id": 1, "color": "#929499", "tag": row["topic"]}],
         "primaryCustomer": {**customer, "last": last},
         "_embedded": {"threads": threads},
@@ -60,16 +60,16 @@ def _conversation(row: kit.Row) -> kit.Row:
     }
 
 
-def _thread(type_: str, by: Mapping[str, Any], at: datetime) -> kit.Row:
-    told = {"type": type_, "status": "active", "state": "published", "createdBy": dict(by), "createdAt": kit.iso(at)}
+def _thread(type_: str, by: Mapping[str, Any], at: datetime) -> parts.Row:
+    told = {"type": type_, "status": "active", "state": "published", "createdBy": dict(by), "createdAt": parts.iso(at)}
     return {**told, "body": "Hello"}
 
 
-def _rating(row: kit.Row) -> kit.Row:
+def _rating(row: parts.Row) -> parts.Row:
     return {
         "id": int(row["record_id"]),
         "ratingId": _RATINGS[row["satisfaction"]],
-        "ratingCreatedAt": kit.iso(row["changed_at"]),
+        "ratingCreatedAt": parts.iso(row["changed_at"]),
     }
 
 
@@ -78,10 +78,10 @@ class _Inbox:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._held = kit.Rendered(world, ["tickets"], _render)
+        self._held = parts.Rendered(world, ["tickets"], _render)
         self._known: dict[int, Told] = {}
 
-    def conversations(self, since: datetime | None) -> list[kit.Row]:
+    def conversations(self, since: datetime | None) -> list[parts.Row]:
         held = self._held.now()
         for id_, (_, row) in self._known.items():
             if id_ not in held and row["state"] != "deleted":
@@ -90,7 +90,7 @@ class _Inbox:
         told = [row for at, row in self._known.values() if since is None or at > since]
         return sorted(told, key=lambda row: (row["createdAt"], row["id"]))
 
-    def ratings(self, start: datetime, end: datetime) -> list[kit.Row]:
+    def ratings(self, start: datetime, end: datetime) -> list[parts.Row]:
         rows = self._world.of("tickets", "help_scout").iter_rows(named=True)
         return [_rating(row) for row in rows if row["satisfaction"] and start <= row["changed_at"] <= end]
 
@@ -110,35 +110,37 @@ def app(world: World) -> Starlette:
     inbox = _Inbox(world)
 
     async def token(request: Request) -> JSONResponse:
-        form = await kit.form(request)
+        form = await parts.form(request)
         ours = {"client_id": SECRETS["HELP_SCOUT_APP_ID"], "client_secret": SECRETS["HELP_SCOUT_APP_SECRET"]}
         if form != {"grant_type": "client_credentials", **ours}:
             raise HTTPException(401, "invalid_client")
         return JSONResponse({"token_type": "bearer", "access_token": _TOKEN, "expires_in": 172800})
 
     async def conversations(request: Request) -> JSONResponse:
-        kit.has_bearer(request, _TOKEN)
-        given = kit.parameters(request, ("status", "embed", "sortField", "sortOrder", "modifiedSince", "page"))
+        parts.has_bearer(request, _TOKEN)
+        given = parts.parameters(request, ("status", "embed", "sortField", "sortOrder", "modifiedSince", "page"))
         _only(given, embed=("threads",), sortField=("createdAt",), sortOrder=("asc",))
-        since = kit.instant(given["modifiedSince"]) if "modifiedSince" in given else None
+        since = parts.instant(given["modifiedSince"]) if "modifiedSince" in given else None
         status = given.get("status", "active")
         rows = [row for row in inbox.conversations(since) if status in ("all", row["status"])]
-        number = kit.number(given, "page", 1)
-        page = {"size": PAGE, "totalElements": len(rows), "totalPages": kit.pages(rows, PAGE), "number": number}
-        return JSONResponse({"_embedded": {"conversations": kit.page(rows, number, PAGE)}, "_links": {}, "page": page})
+        number = parts.number(given, "page", 1)
+        page = {"size": PAGE, "totalElements": len(rows), "totalPages": parts.pages(rows, PAGE), "number": number}
+        return JSONResponse(
+            {"_embedded": {"conversations": parts.page(rows, number, PAGE)}, "_links": {}, "page": page}
+        )
 
     async def ratings(request: Request) -> JSONResponse:
-        kit.has_bearer(request, _TOKEN)
-        given = kit.parameters(request, ("start", "end", "rating", "page"))
+        parts.has_bearer(request, _TOKEN)
+        given = parts.parameters(request, ("start", "end", "rating", "page"))
         _only(given, rating=("all",))
         rows, number = (
-            inbox.ratings(kit.instant(given["start"]), kit.instant(given["end"])),
-            kit.number(given, "page", 1),
+            inbox.ratings(parts.instant(given["start"]), parts.instant(given["end"])),
+            parts.number(given, "page", 1),
         )
-        told = {"results": kit.page(rows, number, PAGE), "page": number, "count": len(rows)}
-        return JSONResponse({**told, "pages": kit.pages(rows, PAGE)})
+        told = {"results": parts.page(rows, number, PAGE), "page": number, "count": len(rows)}
+        return JSONResponse({**told, "pages": parts.pages(rows, PAGE)})
 
-    return kit.service(
+    return parts.service(
         [
             Route("/v2/oauth2/token", token, methods=["POST"]),
             Route("/v2/conversations", conversations),

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"HUBSPOT_TOKEN": "pat-na1-sandbox"}
@@ -58,7 +58,7 @@ class _Account:
     """The world as HubSpot holds it, made anew when the world has changed; and who searched when."""
 
     def __init__(self, world: World) -> None:
-        self.world, self._rendered = world, kit.Rendered(world, ("contacts", "deals", "leads"), _hold)
+        self.world, self._rendered = world, parts.Rendered(world, ("contacts", "deals", "leads"), _hold)
         self._searches: deque[float] = deque()
 
     @property
@@ -76,7 +76,7 @@ class _Account:
     async def search(self, request: Request) -> Thing:
         self.count_search()
         name = request.path_params["name"]
-        asked = await kit.body(request, ("filterGroups", "sorts", "query", "properties", "limit", "after"))
+        asked = await parts.body(request, ("filterGroups", "sorts", "query", "properties", "limit", "after"))
         limit, after = int(asked.get("limit", 10)), int(asked.get("after") or 0)
         if not 0 < limit <= SEARCH_PAGE:
             raise HTTPException(400, f"limit must be at most {SEARCH_PAGE}")
@@ -96,19 +96,19 @@ class _Account:
 
     async def listed(self, request: Request) -> Thing:
         name = request.path_params["name"]
-        given = kit.parameters(request, ("limit", "after", "properties", "archived"))
+        given = parts.parameters(request, ("limit", "after", "properties", "archived"))
         is_archived = given.get("archived", "false") == "true"
         things = [o for o in self.held.objects[name] if o["archived"] == is_archived]
         properties = given.get("properties", "").split(",")
         return _page(given, [_shown(o, name, properties) for o in things], LIST_PAGE)
 
     async def owners(self, request: Request) -> Thing:
-        given = kit.parameters(request, ("limit", "after", "email", "archived"))
+        given = parts.parameters(request, ("limit", "after", "email", "archived"))
         is_archived = given.get("archived", "false") == "true"
         return _page(given, [o for o in self.held.owners if o["archived"] == is_archived], OWNERS_PAGE)
 
     async def associations(self, request: Request) -> Thing:
-        inputs = (await kit.body(request, ("inputs",)))["inputs"]
+        inputs = (await parts.body(request, ("inputs",)))["inputs"]
         if not 0 < len(inputs) <= ASSOCIATIONS_PAGE:
             raise HTTPException(400, f"between 1 and {ASSOCIATIONS_PAGE} inputs are allowed")
         ids = [i["id"] for i in inputs]
@@ -123,17 +123,17 @@ class _Account:
         return {**answer, "numErrors": len(errors), "errors": errors} if errors else answer
 
     async def forms(self, request: Request) -> Thing:
-        given = kit.parameters(request, ("limit", "after", "archived", "formTypes"))
+        given = parts.parameters(request, ("limit", "after", "archived", "formTypes"))
         return _slice(given, self.held.forms if given.get("archived", "false") == "false" else [], LIST_PAGE)
 
     async def submissions(self, request: Request) -> Thing:
         form = self.held.submissions.get(request.path_params["form"])
         if form is None:
             raise HTTPException(404, "No form found")
-        return _slice(kit.parameters(request, ("limit", "after")), form, SUBMISSIONS_PAGE)
+        return _slice(parts.parameters(request, ("limit", "after")), form, SUBMISSIONS_PAGE)
 
     async def account(self, request: Request) -> Thing:
-        kit.parameters(request, ())
+        parts.parameters(request, ())
         return _ACCOUNT
 
 
@@ -185,8 +185,8 @@ def _page(given: Mapping[str, str], things: list[Thing], most: int) -> Thing:
 
 def _slice(given: Mapping[str, str], things: list[Thing], most: int) -> Thing:
     """A page of what has no order by id: the cursor is a place in the list."""
-    size, start = kit.number(given, "limit", 20, most=most), kit.place(given["after"]) if "after" in given else 0
-    rest = {"paging": {"next": {"after": kit.cursor(start + size)}}} if start + size < len(things) else {}
+    size, start = parts.number(given, "limit", 20, most=most), parts.place(given["after"]) if "after" in given else 0
+    rest = {"paging": {"next": {"after": parts.cursor(start + size)}}} if start + size < len(things) else {}
     return {"results": things[start : start + size], **rest}
 
 
@@ -195,7 +195,7 @@ def _matches(thing: Thing, groups: list[Thing]) -> bool:
 
 
 def _passes(thing: Thing, asked: Thing) -> bool:
-    operator = kit.fields(asked, ("propertyName", "operator", "value"))["operator"]
+    operator = parts.fields(asked, ("propertyName", "operator", "value"))["operator"]
     held, value = (_comparable(v) for v in (thing["properties"].get(asked["propertyName"]), asked["value"]))
     if operator not in ("GT", "GTE", "LT", "LTE", "EQ"):
         raise HTTPException(400, f"Invalid operator: {operator}")

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"INTERCOM_TOKEN": "dG9rOnNhbmRib3g="}
@@ -30,16 +30,16 @@ Row = Mapping[str, Any]
 
 
 def _contact_id(row: Row) -> str:
-    return str(kit.own_id(row, "intercom"))
+    return str(parts.own_id(row, "intercom"))
 
 
-def _conversation(row: Row) -> kit.Row:
+def _conversation(row: Row) -> parts.Row:
     rating = {"conversation_rating": {"rating": int(row["satisfaction"])}} if row["satisfaction"] else {}
     return {
         "type": "conversation",
         "id": row["record_id"],
-        "created_at": kit.epoch(row["occurred_at"]),
-        "updated_at": kit.epoch(row["changed_at"]),
+        "created_at": parts.epoch(row["occurred_at"]),
+        "updated_at": parts.epoch(row["changed_at"]),
         "title": None,
         "state": _STATES[row["status"]],
         "open": row["status"] != "solved",
@@ -53,17 +53,17 @@ def _conversation(row: Row) -> kit.Row:
         },
         "contacts": _contacts_of(row),
         "statistics": _present(
-            first_admin_reply_at=kit.epoch(row["first_reply_at"]), last_close_at=kit.epoch(row["resolved_at"])
+            first_admin_reply_at=parts.epoch(row["first_reply_at"]), last_close_at=parts.epoch(row["resolved_at"])
         ),
         **rating,
     }
 
 
-def _ticket(row: Row) -> kit.Row:
-    parts = [
-        row["first_reply_at"] and {"part_type": "comment", "created_at": kit.epoch(row["first_reply_at"])},
+def _ticket(row: Row) -> parts.Row:
+    steps = [
+        row["first_reply_at"] and {"part_type": "comment", "created_at": parts.epoch(row["first_reply_at"])},
         row["resolved_at"] and {
-            "part_type": "ticket_state_updated_by_admin", "created_at": kit.epoch(row["resolved_at"]),
+            "part_type": "ticket_state_updated_by_admin", "created_at": parts.epoch(row["resolved_at"]),
             "previous_ticket_state": "in_progress", "ticket_state": "resolved",
         },
     ]  # fmt: skip
@@ -74,7 +74,7 @@ def _ticket(row: Row) -> kit.Row:
             **part,
             "author": {"type": "admin", "id": "7", "name": "Sam", "email": "s@n.example"},
         }
-        for n, part in enumerate(parts)
+        for n, part in enumerate(steps)
         if part
     ]
     id_ = row["record_id"].removeprefix("ticket_")
@@ -83,8 +83,8 @@ def _ticket(row: Row) -> kit.Row:
         "id": id_,
         "ticket_id": id_,
         "category": "Customer",
-        "created_at": kit.epoch(row["occurred_at"]),
-        "updated_at": kit.epoch(row["changed_at"]),
+        "created_at": parts.epoch(row["occurred_at"]),
+        "updated_at": parts.epoch(row["changed_at"]),
         "open": row["status"] != "solved",
         "ticket_attributes": {"_default_title_": f"A question of {row['topic']}"},
         "ticket_state": {"type": "ticket_state", "id": "1", "category": _TICKET_STATES[row["status"]]},
@@ -94,8 +94,8 @@ def _ticket(row: Row) -> kit.Row:
     }
 
 
-def _contact(row: Row) -> kit.Row:
-    elsewhere = kit.elsewhere(row, "intercom")
+def _contact(row: Row) -> parts.Row:
+    elsewhere = parts.elsewhere(row, "intercom")
     return {
         "type": "contact",
         "id": _contact_id(row),
@@ -105,21 +105,21 @@ def _contact(row: Row) -> kit.Row:
         "email": row["email"] or "",
         "phone": row["phone"],
         "name": row["name"],
-        "created_at": kit.epoch(row["occurred_at"]),
-        "updated_at": kit.epoch(row["changed_at"]),
+        "created_at": parts.epoch(row["occurred_at"]),
+        "updated_at": parts.epoch(row["changed_at"]),
         "merge_history": [],
     }
 
 
-def _contacts_of(row: Row) -> kit.Row:
+def _contacts_of(row: Row) -> parts.Row:
     return {"type": "contact.list", "contacts": [{"type": "contact", "id": _contact_id(row)}]}
 
 
-def _present(**values: Any) -> kit.Row:
+def _present(**values: Any) -> parts.Row:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _lists(world: World) -> Mapping[str, list[kit.Row]]:
+def _lists(world: World) -> Mapping[str, list[parts.Row]]:
     held = sorted(world.of("tickets", "intercom").iter_rows(named=True), key=lambda row: row["changed_at"])
     is_ticket = [str(row["record_id"]).startswith("ticket_") for row in held]
     return {
@@ -136,35 +136,35 @@ def _after_the_day(seconds: int) -> float:
     return datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
 
 
-def _found(rows: Sequence[kit.Row], asked: Mapping[str, Any], *, by_day: bool) -> list[kit.Row]:
-    query = kit.fields(asked.get("query", {}), ("field", "operator", "value"))
+def _found(rows: Sequence[parts.Row], asked: Mapping[str, Any], *, by_day: bool) -> list[parts.Row]:
+    query = parts.fields(asked.get("query", {}), ("field", "operator", "value"))
     if (query.get("field"), query.get("operator")) != ("updated_at", ">") or not isinstance(query["value"], int):
         raise HTTPException(400, "unsupported query")
     least = _after_the_day(query["value"]) if by_day else query["value"] + 1
     return [row for row in rows if row["updated_at"] >= least]
 
 
-def _page(rows: list[kit.Row], asked: Mapping[str, Any]) -> tuple[list[kit.Row], kit.Row]:
-    paging = kit.fields(asked.get("pagination", {}), ("per_page", "starting_after"))
-    size, start = kit.number(paging, "per_page", 20, most=_MOST), 0
+def _page(rows: list[parts.Row], asked: Mapping[str, Any]) -> tuple[list[parts.Row], parts.Row]:
+    paging = parts.fields(asked.get("pagination", {}), ("per_page", "starting_after"))
+    size, start = parts.number(paging, "per_page", 20, most=_MOST), 0
     if "starting_after" in paging:
-        start = kit.place(paging["starting_after"])
-    pages = {"type": "pages", "page": start // size + 1, "per_page": size, "total_pages": kit.pages(rows, size)}
+        start = parts.place(paging["starting_after"])
+    pages = {"type": "pages", "page": start // size + 1, "per_page": size, "total_pages": parts.pages(rows, size)}
     if start + size < len(rows):
-        pages["next"] = {"per_page": size, "starting_after": kit.cursor(start + size)}
+        pages["next"] = {"per_page": size, "starting_after": parts.cursor(start + size)}
     return rows[start : start + size], pages
 
 
 def app(world: World) -> Starlette:
-    lists = kit.Rendered(world, ["tickets"], _lists)
+    lists = parts.Rendered(world, ["tickets"], _lists)
 
     def search(what: str, field: str, type_: str, *also: str) -> Callable[[Request], Any]:
         async def answer(request: Request) -> JSONResponse:
-            kit.has_bearer(request, SECRETS["INTERCOM_TOKEN"])
+            parts.has_bearer(request, SECRETS["INTERCOM_TOKEN"])
             if request.headers.get("Intercom-Version") != VERSION:
                 raise HTTPException(400, "unknown version")
-            kit.parameters(request, also)
-            asked = await kit.body(request, ("query", "pagination"))
+            parts.parameters(request, also)
+            asked = await parts.body(request, ("query", "pagination"))
             found = _found(lists.now()[what], asked, by_day=what == "contacts")
             rows, pages = _page(found, asked)
             return JSONResponse({"type": type_, field: rows, "total_count": len(found), "pages": pages})
@@ -176,7 +176,7 @@ def app(world: World) -> Starlette:
         ("tickets", search("tickets", "tickets", "ticket.list")),
         ("contacts", search("contacts", "data", "list", "include_merge_history")),
     ]
-    return kit.service(
+    return parts.service(
         [Route(f"/{what}/search", answer, methods=["POST"]) for what, answer in routes],
         lambda _status, detail: {"type": "error.list", "errors": [{"code": "refused", "message": detail}]},
     )

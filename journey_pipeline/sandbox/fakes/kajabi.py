@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"KAJABI_CLIENT_ID": "kajabi_client", "KAJABI_CLIENT_SECRET": "kajabi_sandbox"}
@@ -62,7 +62,7 @@ def _rendered(world: World) -> Lists:
 
 
 def _customer_id(row: Mapping[str, Any]) -> int:
-    return int(kit.own_id(row, "kajabi") or 0)
+    return int(parts.own_id(row, "kajabi") or 0)
 
 
 def _object(kind: str, id_: Any, attributes: Row, **related: Any) -> Row:
@@ -107,7 +107,7 @@ def _purchase(row: Mapping[str, Any], paid_by: Iterable[str]) -> Row:
 
 
 def _customer(id_: int, row: Mapping[str, Any], seen_at: datetime | None) -> Row:
-    elsewhere = kit.elsewhere(row, "kajabi")
+    elsewhere = parts.elsewhere(row, "kajabi")
     told = {
         "name": row["name"] or "",
         "email": row["email"],
@@ -189,7 +189,7 @@ def _error(status: int, detail: str) -> Row:
 
 
 async def _token(request: Request) -> JSONResponse:
-    given = await kit.form(request)
+    given = await parts.form(request)
     client = {name.removeprefix("KAJABI_").lower(): value for name, value in SECRETS.items()}
     if given != {"grant_type": "client_credentials", **client}:
         raise HTTPException(401, "Authentication failed")
@@ -199,13 +199,13 @@ async def _token(request: Request) -> JSONResponse:
 
 def app(world: World) -> Starlette:
     """The public API."""
-    lists = kit.Rendered(world, ("access", "payments", "leads"), _rendered)
+    lists = parts.Rendered(world, ("access", "payments", "leads"), _rendered)
 
     def endpoint(name: str) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def answer(request: Request) -> JSONResponse:
-            kit.has_bearer(request, TOKEN)
+            parts.has_bearer(request, TOKEN)
             filters = [f"filter[{each}]" for each in _FILTERS[name]]
-            given = kit.parameters(request, ("page[number]", "page[size]", "sort", *filters))
+            given = parts.parameters(request, ("page[number]", "page[size]", "sort", *filters))
             since, until = given.get("filter[start_date]", ""), given.get("filter[end_date]", "9999")
             rows = lists.now()[name]
             if name == "transactions":
@@ -214,7 +214,7 @@ def app(world: World) -> Starlette:
 
         return answer
 
-    return kit.service(
+    return parts.service(
         [
             Route("/v1/oauth/token", _token, methods=["POST"]),
             *(Route(f"/v1/{name}", endpoint(name)) for name in _FILTERS),
@@ -224,12 +224,12 @@ def app(world: World) -> Starlette:
 
 
 def _paged(request: Request, rows: list[Row], given: Mapping[str, str]) -> JSONResponse:
-    page, size = kit.number(given, "page[number]", 1), min(kit.number(given, "page[size]", 10), LARGEST_PAGE)
-    pages = kit.pages(rows, size)
+    page, size = parts.number(given, "page[number]", 1), min(parts.number(given, "page[size]", 10), LARGEST_PAGE)
+    pages = parts.pages(rows, size)
 
     def link(number: int) -> str | None:
         return str(request.url.include_query_params(**{"page[number]": number})) if 1 <= number <= pages else None
 
     links = {"self": str(request.url), "first": link(1), "prev": link(page - 1), "next": link(page + 1)}
     meta = {"total_pages": pages, "total_count": len(rows), "current_page": page}
-    return JSONResponse({"data": kit.page(rows, page, size), "links": links, "meta": meta}, media_type=JSON_API)
+    return JSONResponse({"data": parts.page(rows, page, size), "links": links, "meta": meta}, media_type=JSON_API)

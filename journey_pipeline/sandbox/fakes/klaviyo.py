@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"KLAVIYO_API_KEY": "pk_sandbox"}
@@ -59,17 +59,17 @@ def _profiles(world: World) -> list[Told]:
 def _profile(id_: str, rows: Sequence[Mapping[str, Any]]) -> Told:
     subscriptions = {row["record_id"].rpartition(":")[2]: {"marketing": _marketing(row)} for row in rows}
     updated = rows[-1]["changed_at"]
-    attributes = {**_person(rows[-1]), "updated": kit.iso(updated), "subscriptions": subscriptions}
+    attributes = {**_person(rows[-1]), "updated": parts.iso(updated), "subscriptions": subscriptions}
     suppression = subscriptions.get("email", {}).get("marketing", {}).get("suppression")
-    at = {_SUPPRESSED_AT: kit.instant(suppression[0]["timestamp"])} if suppression else {}
+    at = {_SUPPRESSED_AT: parts.instant(suppression[0]["timestamp"])} if suppression else {}
     return {"id": id_, "updated": updated, **at}, _object("profile", id_, attributes)
 
 
 def _marketing(row: Mapping[str, Any]) -> dict[str, Any]:
-    at, channel, state = kit.iso(row["occurred_at"]), row["record_id"].rpartition(":")[2], row["state"]
+    at, channel, state = parts.iso(row["occurred_at"]), row["record_id"].rpartition(":")[2], row["state"]
     may = "can_receive" if channel == "whatsapp" else f"can_receive_{channel}_marketing"
     consent = {"consent": "UNSUBSCRIBED" if state == "unsubscribed" else "SUBSCRIBED", may: state == "subscribed"}
-    common = {**consent, "consent_timestamp": at, "last_updated": kit.iso(row["changed_at"])}
+    common = {**consent, "consent_timestamp": at, "last_updated": parts.iso(row["changed_at"])}
     if channel == "whatsapp":
         return {**common, "created_timestamp": at, "metadata": {}, "phone_number": row["phone"], "valid_until": None}
     reason = {"cleaned": "HARD_BOUNCE", "unsubscribed": "UNSUBSCRIBE"}.get(state)
@@ -79,7 +79,7 @@ def _marketing(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _person(row: Mapping[str, Any]) -> dict[str, Any]:
     first, _, last = (row["name"] or "").partition(" ")
-    external_id, *others = [*kit.elsewhere(row, "klaviyo"), None]
+    external_id, *others = [*parts.elsewhere(row, "klaviyo"), None]
     return {
         "email": row["email"],
         "phone_number": row["phone"],
@@ -115,10 +115,10 @@ def _of_message(row: Mapping[str, Any]) -> Iterable[Told]:
 
 
 def _event(row: Mapping[str, Any], id_: str, metric: str, at: datetime) -> Told:
-    message, profile = row["template_ref"].removeprefix("klaviyo:"), kit.own_id(row, "klaviyo")
+    message, profile = row["template_ref"].removeprefix("klaviyo:"), parts.own_id(row, "klaviyo")
     flow = {"$flow": "FLOW1"} if row["purpose"] == "sequence" else {"Campaign Name": "News"}
     properties = {"$message": message, **flow, "$event_id": f"{message}:{profile}", "machine_open": False}
-    attributes = {"timestamp": kit.epoch(at), "datetime": kit.iso(at), "event_properties": properties, "uuid": id_}
+    attributes = {"timestamp": parts.epoch(at), "datetime": parts.iso(at), "event_properties": properties, "uuid": id_}
     related = {
         name: {"data": {"type": name, "id": to}, "links": {"self": f"/{name}", "related": f"/{name}"}}
         for name, to in (("profile", profile), ("metric", METRICS[metric]))
@@ -139,7 +139,7 @@ def _is_asked(kind: str, filters: str, by: Mapping[str, Any]) -> bool:
     for operator, field, value in given:
         if operator not in _FILTERS[kind].get(field, ()):
             raise HTTPException(400, f"{field} can't be filtered by {operator}")
-        wanted = value if operator == "equals" else kit.instant(value)
+        wanted = value if operator == "equals" else parts.instant(value)
         if field not in by or not _TESTS[operator](by[field], wanted):
             return False
     return True
@@ -156,17 +156,17 @@ class _Lists:
     def __init__(self, world: World) -> None:
         self._world = world
         self._told = {
-            "profile": kit.Rendered(world, ("consents",), _profiles),
-            "event": kit.Rendered(world, ("messages",), _events),
+            "profile": parts.Rendered(world, ("consents",), _profiles),
+            "event": parts.Rendered(world, ("messages",), _events),
         }
 
     def page(self, request: Request, kind: str) -> tuple[list[dict[str, Any]], dict[str, str], Mapping[str, str]]:
         sort, most, more = self._ABOUT[kind]
-        params = kit.parameters(request, (*_PARAMETERS, *more))
+        params = parts.parameters(request, (*_PARAMETERS, *more))
         if params.get("sort", sort) != sort:
             raise HTTPException(400, f"the sandbox sorts by {sort} only")
-        size = kit.number(params, "page[size]", 20, most=most)
-        after = kit.place(params["page[cursor]"]) if "page[cursor]" in params else ["", ""]
+        size = parts.number(params, "page[size]", 20, most=most)
+        after = parts.place(params["page[cursor]"]) if "page[cursor]" in params else ["", ""]
         asked = sorted(
             ([str(by[sort]), by["id"]], number, one)
             for number, (by, one) in enumerate(self._told[kind].now())
@@ -175,7 +175,7 @@ class _Lists:
         left = [(place, one) for place, _, one in asked if place > after]
         links = {"self": str(request.url)}
         if len(left) > size:
-            links["next"] = str(request.url.include_query_params(**{"page[cursor]": kit.cursor(left[size - 1][0])}))
+            links["next"] = str(request.url.include_query_params(**{"page[cursor]": parts.cursor(left[size - 1][0])}))
         return [one for _, one in left[:size]], links, params
 
 
@@ -191,7 +191,7 @@ def app(world: World) -> Starlette:
     lists = _Lists(world)
 
     def guard(request: Request) -> None:
-        kit.has_header(request, "Authorization", f"Klaviyo-API-Key {SECRETS['KLAVIYO_API_KEY']}")
+        parts.has_header(request, "Authorization", f"Klaviyo-API-Key {SECRETS['KLAVIYO_API_KEY']}")
         if request.headers.get("revision") not in REVISIONS:
             raise HTTPException(400, "a revision is required")
 
@@ -203,7 +203,7 @@ def app(world: World) -> Starlette:
 
     async def metrics(request: Request) -> JSONResponse:
         guard(request)
-        kit.parameters(request, ())
+        parts.parameters(request, ())
         data = [_object("metric", id_, {"name": name, "integration": {}}) for name, id_ in METRICS.items()]
         return JSONResponse({"data": data, "links": {"self": str(request.url)}})
 
@@ -220,4 +220,4 @@ def app(world: World) -> Starlette:
         return {"errors": [{"id": "1", "code": "refused", "title": "Refused", "status": status, "detail": detail}]}
 
     routes = {"profiles": profiles, "metrics": metrics, "events": events}
-    return kit.service([Route(f"/api/{name}", answer) for name, answer in routes.items()], error)
+    return parts.service([Route(f"/api/{name}", answer) for name, answer in routes.items()], error)

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"LEARNDASH_USER": "admin", "LEARNDASH_APP_PASSWORD": "abcd EFGH 1234 ijkl MNOP 6789"}
@@ -62,7 +62,7 @@ def _user(row: Mapping[str, Any], user: int) -> Row:
         "email": row["email"],
         "registered_date": f"{row['occurred_at']:%Y-%m-%dT%H:%M:%S}+00:00",
         "roles": ["administrator"] if row["basis"] == "staff" else ["subscriber"],
-        "meta": {f"ref_{n}": key for n, key in enumerate(kit.elsewhere(row, "learndash"))},
+        "meta": {f"ref_{n}": key for n, key in enumerate(parts.elsewhere(row, "learndash"))},
     }
 
 
@@ -92,29 +92,29 @@ def _error(status: int, detail: str) -> Row:
 
 
 def _paged(rows: list[Row], given: Mapping[str, str], *, are_posts: bool) -> JSONResponse:
-    page = kit.number(given, "page", 1)
-    size = kit.number(given, "per_page", 10, most=LARGEST_PAGE)
-    pages = kit.pages(rows, size)
+    page = parts.number(given, "page", 1)
+    size = parts.number(given, "per_page", 10, most=LARGEST_PAGE)
+    pages = parts.pages(rows, size)
     if are_posts and page > max(pages, 1):
         raise HTTPException(400, "The page number requested is larger than the number of pages available.")
     fields = given["_fields"].split(",") if "_fields" in given else None
-    shown = [{k: v for k, v in row.items() if fields is None or k in fields} for row in kit.page(rows, page, size)]
+    shown = [{k: v for k, v in row.items() if fields is None or k in fields} for row in parts.page(rows, page, size)]
     return JSONResponse(shown, headers={"X-WP-Total": str(len(rows)), "X-WP-TotalPages": str(pages)})
 
 
 def app(world: World) -> Starlette:
     """The site's REST API."""
-    site = kit.Rendered(world, ("access",), _Site)
+    site = parts.Rendered(world, ("access",), _Site)
 
     def endpoint(
         rows: Callable[[_Site, Mapping[str, int]], list[Row] | None], *, are_posts: bool = False
     ) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def answer(request: Request) -> JSONResponse:
-            kit.has_basic(request, *SECRETS.values())
+            parts.has_basic(request, *SECRETS.values())
             held = rows(site.now(), request.path_params)
             if held is None:
                 raise HTTPException(404, "Invalid ID.")
-            return _paged(held, kit.parameters(request, _PAGING), are_posts=are_posts)
+            return _paged(held, parts.parameters(request, _PAGING), are_posts=are_posts)
 
         return answer
 
@@ -133,7 +133,7 @@ def app(world: World) -> Starlette:
             raise HTTPException(403, _DENIED)
         return await endpoint(all_users)(request)
 
-    return kit.service(
+    return parts.service(
         [
             Route("/wp/v2/users", users),
             Route("/ldlms/v2/sfwd-courses", endpoint(lambda s, _: _posts(s, "course"), are_posts=True)),

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"MAILCHIMP_API_KEY": "sandbox-us1", "MANDRILL_API_KEY": "md-sandbox"}
@@ -265,7 +265,7 @@ def app(world: World) -> Starlette:
         return guarded
 
     async def search(request: Request) -> JSONResponse:
-        asked = await kit.body(request, _SEARCH)
+        asked = await parts.body(request, _SEARCH)
         if asked.get("key") != SECRETS["MANDRILL_API_KEY"]:
             raise HTTPException(401, "Invalid API key")
         return _search(asked, account.fresh())
@@ -288,11 +288,11 @@ def app(world: World) -> Starlette:
 
 def _lists(request: Request, account: _Account) -> JSONResponse:
     lists = [{"id": name, "web_id": web_id(name), "name": f"List {name}"} for name in account.members]
-    return _page("lists", lists, kit.parameters(request, _PAGING))
+    return _page("lists", lists, parts.parameters(request, _PAGING))
 
 
 def _members(request: Request, account: _Account) -> JSONResponse:
-    params = kit.parameters(request, (*_PAGING, *_ORDER, "since_last_changed", "before_last_changed"))
+    params = parts.parameters(request, (*_PAGING, *_ORDER, "since_last_changed", "before_last_changed"))
     name = request.path_params["list_id"]
     if name not in account.members:
         raise HTTPException(404, "The requested resource could not be found.")
@@ -301,7 +301,7 @@ def _members(request: Request, account: _Account) -> JSONResponse:
 
 
 def _campaigns(request: Request, account: _Account) -> JSONResponse:
-    params = kit.parameters(request, (*_PAGING, *_ORDER, "status", "since_send_time", "before_send_time"))
+    params = parts.parameters(request, (*_PAGING, *_ORDER, "status", "since_send_time", "before_send_time"))
     if params.get("status", "sent") != "sent":
         return _page("campaigns", [], params)
     sent = _between(account.campaigns, params, "send_time")
@@ -309,7 +309,7 @@ def _campaigns(request: Request, account: _Account) -> JSONResponse:
 
 
 def _report(request: Request, account: _Account) -> JSONResponse:
-    params = kit.parameters(request, _PAGING)
+    params = parts.parameters(request, _PAGING)
     campaign, report = request.path_params["campaign"], request.path_params["report"]
     if campaign not in account.sends or report not in ("sent-to", "email-activity", "unsubscribed"):
         raise HTTPException(404, "The requested resource could not be found.")

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"META_ACCESS_TOKEN": "EAAsandbox"}
@@ -46,7 +46,7 @@ def form_id(title: str) -> str:
     return str(int(hashlib.sha256(title.encode()).hexdigest()[:12], 16))
 
 
-def _insight(row: kit.Row) -> kit.Row:
+def _insight(row: parts.Row) -> parts.Row:
     campaign, day = row["record_id"].split(":")
     actions = [{"action_type": "link_click", "value": str(row["clicks"])}]
     if row["conversions"]:
@@ -60,14 +60,14 @@ def _insight(row: kit.Row) -> kit.Row:
         "impressions": str(row["impressions"]),
         "clicks": str(row["clicks"] * 2),
         "inline_link_clicks": str(row["clicks"]) if row["clicks"] else None,
-        "spend": kit.major(row["cost_minor"], _DIGITS.get(row["currency"], 2)),
+        "spend": parts.major(row["cost_minor"], _DIGITS.get(row["currency"], 2)),
         "actions": actions,
         "date_start": day,
         "date_stop": day,
     }
 
 
-def _lead(row: kit.Row) -> kit.Row:
+def _lead(row: parts.Row) -> parts.Row:
     is_organic = row["medium"] == "organic"
     said = {
         "email": row["email"],
@@ -94,12 +94,12 @@ def _lead(row: kit.Row) -> kit.Row:
     return told
 
 
-def _insights(world: World) -> list[kit.Row]:
+def _insights(world: World) -> list[parts.Row]:
     rows = sorted(world.of("spend", "meta_ads").iter_rows(named=True), key=lambda row: row["record_id"])
     return [_insight(row) for row in rows]
 
 
-def _forms(world: World) -> Mapping[str, tuple[str, list[kit.Row]]]:
+def _forms(world: World) -> Mapping[str, tuple[str, list[parts.Row]]]:
     held = sorted(world.of("leads", "meta_ads").iter_rows(named=True), key=lambda row: row["occurred_at"], reverse=True)
     names = dict.fromkeys(row["form"] for row in held)
     return {form_id(name): (name, [_lead(row) for row in held if row["form"] == name]) for name in names}
@@ -115,18 +115,18 @@ def _filters(given: Mapping[str, str], field: str, operator: str) -> Any:
     return asked[0]["value"]
 
 
-def _page(rows: Sequence[kit.Row], given: Mapping[str, str], request: Request) -> kit.Row:
-    size = kit.number(given, "limit", 25, most=100)
-    start = kit.place(given["after"]) if "after" in given else 0
+def _page(rows: Sequence[parts.Row], given: Mapping[str, str], request: Request) -> parts.Row:
+    size = parts.number(given, "limit", 25, most=100)
+    start = parts.place(given["after"]) if "after" in given else 0
     page = rows[start : start + size]
     if not page:
         return {"data": []}
-    cursors = {"before": kit.cursor(start), "after": kit.cursor(start + len(page))}
+    cursors = {"before": parts.cursor(start), "after": parts.cursor(start + len(page))}
     more = {"next": f"{request.url}&access_token=secret"} if start + size < len(rows) else {}
     return {"data": page, "paging": {"cursors": cursors, **more}}
 
 
-def _chosen(rows: Sequence[kit.Row], fields: str, what: str, *always: str) -> list[kit.Row]:
+def _chosen(rows: Sequence[parts.Row], fields: str, what: str, *always: str) -> list[parts.Row]:
     names = fields.split(",")
     if unknown := sorted(set(names) - set(_FIELDS[what])):
         raise HTTPException(400, f"(#100) {unknown} are not valid for fields param")
@@ -138,15 +138,15 @@ class _Graph:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._insights = kit.Rendered(world, ["spend"], _insights)
-        self._forms = kit.Rendered(world, ["leads"], _forms)
+        self._insights = parts.Rendered(world, ["spend"], _insights)
+        self._forms = parts.Rendered(world, ["leads"], _forms)
 
-    def account(self, request: Request, _given: Mapping[str, str]) -> kit.Row:
+    def account(self, request: Request, _given: Mapping[str, str]) -> parts.Row:
         if request.path_params["account"] != ACCOUNT:
             raise HTTPException(403, "Ad account owner has NOT grant ads_management or ads_read permission")
         return {"id": f"act_{ACCOUNT}", "timezone_name": ZONE, "currency": "USD"}
 
-    def insights(self, request: Request, given: Mapping[str, str]) -> kit.Row:
+    def insights(self, request: Request, given: Mapping[str, str]) -> parts.Row:
         self.account(request, given)
         if (given.get("level"), given.get("time_increment")) != ("campaign", "1"):
             raise HTTPException(400, "(#100) only campaigns by day")
@@ -161,13 +161,13 @@ class _Graph:
         rows = [row for row in told if since.isoformat() <= row["date_start"] <= until.isoformat()]
         return _page(_chosen(rows, given["fields"], "insights", "date_start", "date_stop"), given, request)
 
-    def pages(self, request: Request, given: Mapping[str, str]) -> kit.Row:
+    def pages(self, request: Request, given: Mapping[str, str]) -> parts.Row:
         return _page([{"id": PAGE, "access_token": PAGE_TOKEN}], given, request)
 
-    def forms(self, request: Request, given: Mapping[str, str]) -> kit.Row:
+    def forms(self, request: Request, given: Mapping[str, str]) -> parts.Row:
         return _page([{"id": id_, "name": name} for id_, (name, _) in self._forms.now().items()], given, request)
 
-    def leads(self, request: Request, given: Mapping[str, str]) -> kit.Row:
+    def leads(self, request: Request, given: Mapping[str, str]) -> parts.Row:
         form = self._forms.now().get(request.path_params["form"])
         if form is None:
             raise HTTPException(404, "no such form")
@@ -176,12 +176,12 @@ class _Graph:
         return _page(_chosen(rows, given["fields"], "leads"), given, request)
 
 
-def _endpoint(token: str, allowed: Sequence[str], told: Callable[[Request, Mapping[str, str]], kit.Row]) -> Any:
+def _endpoint(token: str, allowed: Sequence[str], told: Callable[[Request, Mapping[str, str]], parts.Row]) -> Any:
     async def answer(request: Request) -> JSONResponse:
         if request.headers.get("Authorization") != f"Bearer {token}":
             refused = {"message": "Invalid OAuth access token.", "type": "OAuthException", "code": 190}
             return JSONResponse({"error": refused}, 400)
-        return JSONResponse(told(request, kit.parameters(request, allowed)))
+        return JSONResponse(told(request, parts.parameters(request, allowed)))
 
     return answer
 
@@ -196,4 +196,4 @@ def app(world: World) -> Starlette:
         Route(f"/{VERSION}/{PAGE}/leadgen_forms", _endpoint(PAGE_TOKEN, _LISTED, graph.forms)),
         Route(f"/{VERSION}/{{form}}/leads", _endpoint(PAGE_TOKEN, (*_LISTED, "filtering"), graph.leads)),
     ]
-    return kit.service(routes, lambda status, detail: {"error": {"message": detail, "code": _CODES.get(status, 1)}})
+    return parts.service(routes, lambda status, detail: {"error": {"message": detail, "code": _CODES.get(status, 1)}})

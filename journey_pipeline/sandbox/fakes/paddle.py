@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"PADDLE_API_KEY": "pdl_sandbox"}
@@ -48,7 +48,7 @@ def _transaction(row: Row) -> Row:
               "grand_total": str(row["amount_minor"]), "fee": None, "credit": "0", "credit_to_balance": "0",
               "balance": "0", "earnings": None, "currency_code": money}  # fmt: skip
     return {
-        "id": row["record_id"], "status": _STATUSES[row["status"]], "customer_id": kit.own_id(row, "paddle"),
+        "id": row["record_id"], "status": _STATUSES[row["status"]], "customer_id": parts.own_id(row, "paddle"),
         "address_id": None, "business_id": None, "custom_data": _custom(row), "currency_code": money, "origin": "web",
         "subscription_id": row["subscription_ref"] and row["subscription_ref"].removeprefix("paddle:"),
         "collection_mode": "automatic", "created_at": _iso(at - timedelta(minutes=9)), "billed_at": _iso(at),
@@ -70,7 +70,7 @@ def _item(row: Row) -> Row:
 
 def _included(row: Row) -> Row:
     """What is told where it is asked for, and where there is any."""
-    own = kit.own_id(row, "paddle")
+    own = parts.own_id(row, "paddle")
     customer = {"id": own, "name": row["name"], "email": row["email"], "status": "active", "locale": "en",
                 "marketing_consent": False, "custom_data": None}  # fmt: skip
     return {
@@ -80,7 +80,7 @@ def _included(row: Row) -> Row:
 
 
 def _custom(row: Row) -> Row | None:
-    told = {f"ref_{n}": key for n, key in enumerate(kit.elsewhere(row, "paddle"))}
+    told = {f"ref_{n}": key for n, key in enumerate(parts.elsewhere(row, "paddle"))}
     if row["same_as"]:
         told["order_ref"] = row["same_as"][0]
     return told or None
@@ -103,7 +103,7 @@ def _subscription(row: Row) -> Row:
     once = {**_item({**row, "amount_minor": 100}), "recurring": False, "status": "inactive", "trial_dates": None}
     return {
         "id": row["record_id"], "status": "canceled" if row["status"] == "ended" else row["status"],
-        "customer_id": kit.own_id(row, "paddle"), "currency_code": row["currency"], "created_at": _iso(start),
+        "customer_id": parts.own_id(row, "paddle"), "currency_code": row["currency"], "created_at": _iso(start),
         "updated_at": _iso(row["changed_at"]), "started_at": _iso(start), "canceled_at": _iso(row["ended_at"]),
         "next_billed_at": _iso(end), "collection_mode": "automatic",
         "current_billing_period": {"starts_at": _iso(start), "ends_at": _iso(end)} if end else None,
@@ -142,7 +142,7 @@ def _adjustment(row: Row, id_: str, at: datetime, minor: int, status: str, *, ac
     return {
         "id": id_, "action": action, "type": "full", "transaction_id": row["record_id"], "reason": reason,
         "subscription_id": row["subscription_ref"] and row["subscription_ref"].removeprefix("paddle:"),
-        "customer_id": kit.own_id(row, "paddle"), "currency_code": row["currency"], "status": status, "items": [item],
+        "customer_id": parts.own_id(row, "paddle"), "currency_code": row["currency"], "status": status, "items": [item],
         "totals": totals, "created_at": _iso(at), "updated_at": _iso(at),
     }  # fmt: skip
 
@@ -153,15 +153,15 @@ def app(world: World) -> Starlette:
     def listed(
         name: str, make: Callable[[World], Listed], most: int, default: int, more: Collection[str] = ()
     ) -> Route:
-        held = kit.Rendered(world, ("payments", "subscriptions"), make)
+        held = parts.Rendered(world, ("payments", "subscriptions"), make)
 
         async def answer(request: Request) -> JSONResponse:
-            kit.has_bearer(request, SECRETS["PADDLE_API_KEY"])
-            given = kit.parameters(request, ("after", "order_by", "per_page", *more))
+            parts.has_bearer(request, SECRETS["PADDLE_API_KEY"])
+            given = parts.parameters(request, ("after", "order_by", "per_page", *more))
             if given.get("order_by") != "id[ASC]" or request.headers.get("Paddle-Version") != "1":
                 raise HTTPException(400, "the sandbox lists by id[ASC], in version 1")
-            size = kit.number(given, "per_page", default, most=most)
-            since = kit.instant(given["updated_at[GTE]"]) if "updated_at[GTE]" in given else None
+            size = parts.number(given, "per_page", default, most=most)
+            since = parts.instant(given["updated_at[GTE]"]) if "updated_at[GTE]" in given else None
             found = [
                 row for at, row in held.now()
                 if at <= world.now and (since is None or at >= since) and row["id"] > given.get("after", "")
@@ -170,7 +170,7 @@ def app(world: World) -> Starlette:
 
         return Route(f"/{name}", answer)
 
-    return kit.service(
+    return parts.service(
         [
             listed("transactions", _transactions, 30, 30, ("include", "updated_at[GTE]")),
             listed("subscriptions", _subscriptions, 200, 50),

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"PANDADOC_API_KEY": "sandbox"}
@@ -34,7 +34,7 @@ class _Workspace:
 
     def __init__(self, world: World) -> None:
         self.deleted: dict[str, Row] = {}
-        self._rows = kit.Rendered(world, ("agreements",), self._rendered)
+        self._rows = parts.Rendered(world, ("agreements",), self._rendered)
         self._held: dict[str, Row] = {}
 
     def held(self) -> dict[str, Row]:
@@ -88,7 +88,7 @@ def _details(row: Row) -> Row:
         "tokens": [{"name": "Client.Company", "value": row["company"] or ""}],
         "tags": [],
         "pricing": {"tables": [{"id": "1", "name": "Pricing"}] if has_price else [], "quotes": [], "total": "0"},
-        "grand_total": {"amount": kit.major(row["amount_minor"] or 0), "currency": row["currency"] or "USD"},
+        "grand_total": {"amount": parts.major(row["amount_minor"] or 0), "currency": row["currency"] or "USD"},
         "recipients": [_recipient(_OURS, None, "CC"), _recipient(_person(row), row["signed_at"], "signer")],
         "linked_objects": linked,
     }
@@ -129,9 +129,9 @@ def _micros(instant: datetime | None) -> str | None:
 def _listed(rows: list[Row], given: Mapping[str, str]) -> list[Row]:
     for name, column in (("modified", "changed_at"), ("created", "occurred_at")):
         if f"{name}_from" in given:
-            rows = [row for row in rows if row[column] >= kit.instant(given[f"{name}_from"])]
+            rows = [row for row in rows if row[column] >= parts.instant(given[f"{name}_from"])]
         if f"{name}_to" in given:
-            rows = [row for row in rows if row[column] < kit.instant(given[f"{name}_to"])]
+            rows = [row for row in rows if row[column] < parts.instant(given[f"{name}_to"])]
     order = given.get("order_by", "date_status_changed")
     if order != "date_created":
         rows = sorted(rows, key=lambda row: row["changed_at"], reverse=order.startswith("-"))
@@ -142,7 +142,7 @@ def app(world: World) -> Starlette:
     workspace = _Workspace(world)
 
     def authorise(request: Request) -> None:
-        kit.has_header(request, "Authorization", f"API-Key {SECRETS['PANDADOC_API_KEY']}")
+        parts.has_header(request, "Authorization", f"API-Key {SECRETS['PANDADOC_API_KEY']}")
 
     def asked(request: Request) -> Row:
         row = workspace.held().get(request.path_params["id"])
@@ -152,25 +152,25 @@ def app(world: World) -> Starlette:
 
     async def list_documents(request: Request) -> JSONResponse:
         authorise(request)
-        given = kit.parameters(request, _LIST)
+        given = parts.parameters(request, _LIST)
         held = workspace.held()
         rows = list((workspace.deleted if given.get("deleted") == "true" else held).values())
-        size, page = kit.number(given, "count", 50, most=100), kit.number(given, "page", 1)
-        return JSONResponse({"results": [_summary(row) for row in kit.page(_listed(rows, given), page, size)]})
+        size, page = parts.number(given, "count", 50, most=100), parts.number(given, "page", 1)
+        return JSONResponse({"results": [_summary(row) for row in parts.page(_listed(rows, given), page, size)]})
 
     async def details(request: Request) -> JSONResponse:
         authorise(request)
-        kit.parameters(request, ())
+        parts.parameters(request, ())
         return JSONResponse(_details(asked(request)))
 
     async def audit_trail(request: Request) -> JSONResponse:
         authorise(request)
-        given = kit.parameters(request, ("limit", "offset"))
-        trail, start = _trail(asked(request)), kit.number(given, "offset", 0, least=0)
-        results = trail[start : start + kit.number(given, "limit", 20, most=100)]
+        given = parts.parameters(request, ("limit", "offset"))
+        trail, start = _trail(asked(request)), parts.number(given, "offset", 0, least=0)
+        results = trail[start : start + parts.number(given, "limit", 20, most=100)]
         return JSONResponse({"count": len(trail), "results": results})
 
-    return kit.service(
+    return parts.service(
         [
             Route("/public/v1/documents", list_documents),
             Route("/public/v1/documents/{id}/details", details),

@@ -17,8 +17,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from journey_pipeline.platforms.translate import THREE_DECIMAL, ZERO_DECIMAL
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"PAYPAL_CLIENT_ID": "sandbox", "PAYPAL_CLIENT_SECRET": "sandbox"}
@@ -59,14 +59,14 @@ def _told(payment: Row) -> list[tuple[datetime, Row]]:
 
 
 def _row(payment: Row, id_: str, code: str, at: datetime, minor: int, **more: str) -> tuple[datetime, Row]:
-    own, product = kit.own_id(payment, "paypal"), payment["product_ref"]
+    own, product = parts.own_id(payment, "paypal"), payment["product_ref"]
     money = {"currency_code": payment["currency"]}
     info = {
         "paypal_account_id": own, "transaction_id": id_, "transaction_event_code": code,
         "transaction_initiation_date": _iso(at), "transaction_updated_date": _iso(max(at, payment["changed_at"])),
         "transaction_amount": {**money, "value": _value(minor, payment["currency"])},
         "fee_amount": {**money, "value": _value(-30, payment["currency"])} if code.startswith("T00") else None,
-        "invoice_id": _invoice(payment), "custom_field": " ".join(kit.elsewhere(payment, "paypal")) or None,
+        "invoice_id": _invoice(payment), "custom_field": " ".join(parts.elsewhere(payment, "paypal")) or None,
         "instrument_type": _INSTRUMENTS.get(payment["method"], (payment["method"] or "").upper()) or None, **more,
     }  # fmt: skip
     first, _, last = (payment["name"] or "").rpartition(" ")
@@ -100,7 +100,7 @@ def _given(values: Mapping[str, Any]) -> Row:
 
 
 def _value(minor: int, currency: str) -> str | None:
-    return kit.major(minor, 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2)
+    return parts.major(minor, 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2)
 
 
 def _iso(at: datetime) -> str:
@@ -131,8 +131,8 @@ def _dispute(payment: Row) -> Row:
 
 
 def _report(request: Request, world: World, rows: list[tuple[datetime, Row]]) -> Row:
-    given = kit.parameters(request, _REPORT)
-    start, end = (kit.instant(given.get(name, "none")) for name in ("start_date", "end_date"))
+    given = parts.parameters(request, _REPORT)
+    start, end = (parts.instant(given.get(name, "none")) for name in ("start_date", "end_date"))
     refreshed = world.now - REFRESHED_AFTER
     if not timedelta() <= end - start <= LONGEST:
         raise HTTPException(400, "Date range is greater than 31 days")
@@ -143,26 +143,26 @@ def _report(request: Request, world: World, rows: list[tuple[datetime, Row]]) ->
     found = [row for at, row in rows if start <= at <= min(end, refreshed)]
     if len(found) > MOST_ROWS:
         raise HTTPException(400, _TOO_LARGE)
-    size, number = kit.number(given, "page_size", 100, most=500), kit.number(given, "page", 1)
+    size, number = parts.number(given, "page_size", 100, most=500), parts.number(given, "page", 1)
     return {
-        "transaction_details": kit.page(found, number, size), "account_number": "XZXSPECPDZHZU",
+        "transaction_details": parts.page(found, number, size), "account_number": "XZXSPECPDZHZU",
         "start_date": _iso(start), "end_date": _iso(min(end, refreshed)), "last_refreshed_datetime": _iso(refreshed),
-        "page": number, "total_items": len(found), "total_pages": kit.pages(found, size), "links": [],
+        "page": number, "total_items": len(found), "total_pages": parts.pages(found, size), "links": [],
     }  # fmt: skip
 
 
 def _list(request: Request, world: World, disputes: list[tuple[datetime, Row]]) -> Row:
-    given = kit.parameters(request, ("update_time_after", "page_size", "next_page_token"))
+    given = parts.parameters(request, ("update_time_after", "page_size", "next_page_token"))
     oldest = world.now - DISPUTES_HISTORY
-    since = kit.instant(given["update_time_after"]) if "update_time_after" in given else oldest
+    since = parts.instant(given["update_time_after"]) if "update_time_after" in given else oldest
     if since < oldest:
         raise HTTPException(400, "update_time_after must be within the last 180 days")
-    size = kit.number(given, "page_size", 10, most=50)
-    start = int(kit.place(given["next_page_token"])) if "next_page_token" in given else 0
+    size = parts.number(given, "page_size", 10, most=50)
+    start = int(parts.place(given["next_page_token"])) if "next_page_token" in given else 0
     found = [row for changed_at, row in disputes if since <= changed_at <= world.now]
     links = [{"href": str(request.url), "rel": "self", "method": "GET"}]
     if start + size < len(found):
-        following = request.url.include_query_params(next_page_token=kit.cursor(start + size))
+        following = request.url.include_query_params(next_page_token=parts.cursor(start + size))
         links.append({"href": str(following), "rel": "next", "method": "GET"})
     untold = ("disputed_transactions", "dispute_outcome")
     items = [{k: v for k, v in row.items() if k not in untold} for row in found[start : start + size]]
@@ -170,7 +170,7 @@ def _list(request: Request, world: World, disputes: list[tuple[datetime, Row]]) 
 
 
 def _one(request: Request, world: World, disputes: list[tuple[datetime, Row]]) -> Row:
-    kit.parameters(request, ())
+    parts.parameters(request, ())
     for changed_at, row in disputes:
         if row["dispute_id"] == request.path_params["id"] and changed_at <= world.now:
             return row
@@ -178,7 +178,7 @@ def _one(request: Request, world: World, disputes: list[tuple[datetime, Row]]) -
 
 
 async def _token(request: Request) -> JSONResponse:
-    kit.has_basic(request, *SECRETS.values())
+    parts.has_basic(request, *SECRETS.values())
     if (await request.body()) != b"grant_type=client_credentials":
         raise HTTPException(400, "unsupported_grant_type")
     return JSONResponse({"access_token": TOKEN, "token_type": "Bearer", "expires_in": 32400})
@@ -186,16 +186,16 @@ async def _token(request: Request) -> JSONResponse:
 
 def app(world: World) -> Starlette:
     """The API."""
-    rows, disputes = (kit.Rendered(world, ("payments",), made) for made in (_rows, _disputes))
+    rows, disputes = (parts.Rendered(world, ("payments",), made) for made in (_rows, _disputes))
 
-    def keyed(answer: Callable[..., Row], held: kit.Rendered[list[tuple[datetime, Row]]]) -> Callable[[Request], Any]:
+    def keyed(answer: Callable[..., Row], held: parts.Rendered[list[tuple[datetime, Row]]]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> JSONResponse:
-            kit.has_bearer(request, TOKEN)
+            parts.has_bearer(request, TOKEN)
             return JSONResponse(answer(request, world, held.now()))
 
         return endpoint
 
-    return kit.service(
+    return parts.service(
         [
             Route("/v1/oauth2/token", _token, methods=["POST"]),
             Route("/v1/reporting/transactions", keyed(_report, rows)),

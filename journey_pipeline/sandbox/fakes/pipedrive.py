@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"PIPEDRIVE_API_TOKEN": "pd-sandbox"}
@@ -74,7 +74,7 @@ def _render(world: World) -> Things:
 
 def _person(row: Row) -> Row:
     emails = [row["email"], *(k.removeprefix("email:") for k in row["keys"] if k.startswith("email:"))]
-    keys = [k for k in kit.elsewhere(row, "pipedrive") if not k.startswith("email:")]
+    keys = [k for k in parts.elsewhere(row, "pipedrive") if not k.startswith("email:")]
     custom = {"external_id": "; ".join(keys) or None, "utm_campaign": row["campaign"],
               "utm_source": _number(row["source"]), "lifecycle_stage": row["lifecycle_stage"]}  # fmt: skip
     return {
@@ -94,13 +94,13 @@ def _labelled(values: list[str | None]) -> list[Row]:
 def _deal(row: Row) -> Row:
     digits = _NO_MINOR_UNIT.get(row["currency"] or "", 2)
     status = "won" if row["won_at"] else "lost" if row["lost_at"] else "open"
-    person = kit.own_id(row, "pipedrive")
+    person = parts.own_id(row, "pipedrive")
     return {
         **_common(row), "title": f"Deal {row['record_id']}", "person_id": person and int(person),
         "org_id": _number(row["company"]), "status": status, "currency": row["currency"],
         "value": None if row["amount_minor"] is None else row["amount_minor"] / 10**digits,
-        "stage_id": _number(row["stage"]), "pipeline_id": _number(row["pipeline"]), "won_time": kit.iso(row["won_at"]),
-        "lost_time": kit.iso(row["lost_at"]), "close_time": kit.iso(row["won_at"] or row["lost_at"]),
+        "stage_id": _number(row["stage"]), "pipeline_id": _number(row["pipeline"]), "won_time": parts.iso(row["won_at"]),
+        "lost_time": parts.iso(row["lost_at"]), "close_time": parts.iso(row["won_at"] or row["lost_at"]),
         "lost_reason": row["lost_reason"], "is_deleted": False, "is_archived": int(row["record_id"]) % 3 == 0,
         "custom_fields": {hashed("product_ref"): row["product_ref"]},
     }  # fmt: skip
@@ -108,8 +108,8 @@ def _deal(row: Row) -> Row:
 
 def _common(row: Row) -> Row:
     return {
-        "id": int(row["record_id"]), "owner_id": _number(row["owner"]), "add_time": kit.iso(row["occurred_at"]),
-        "update_time": kit.iso(row["changed_at"]),
+        "id": int(row["record_id"]), "owner_id": _number(row["owner"]), "add_time": parts.iso(row["occurred_at"]),
+        "update_time": parts.iso(row["changed_at"]),
     }  # fmt: skip
 
 
@@ -118,7 +118,7 @@ class _Account:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._now = kit.Rendered(world, ("contacts", "deals"), self._rendered)
+        self._now = parts.Rendered(world, ("contacts", "deals"), self._rendered)
         self._deleted: dict[int, Row] = {}
         self._shown: list[Row] = []
 
@@ -131,7 +131,7 @@ class _Account:
         for deal in self._shown:
             if deal["id"] not in held:
                 gone = {"status": "deleted", "is_deleted": True, "is_archived": False}
-                self._deleted[deal["id"]] = {**deal, **gone, "update_time": kit.iso(world.now)}
+                self._deleted[deal["id"]] = {**deal, **gone, "update_time": parts.iso(world.now)}
         self._shown = things["deals"]
         kept = [deal for id_, deal in self._deleted.items() if id_ not in held]
         return {**things, "deals": sorted([*things["deals"], *kept], key=lambda deal: deal["id"])}
@@ -144,9 +144,9 @@ def app(world: World) -> Starlette:
         name: str, allowed: tuple[str, ...] = _PAGED, *, is_archived: bool | None = None
     ) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def answer(request: Request) -> JSONResponse:
-            kit.has_header(request, "x-api-token", SECRETS["PIPEDRIVE_API_TOKEN"])
-            given = kit.parameters(request, allowed)
-            size = kit.number(given, "limit", 100, most=_MOST)
+            parts.has_header(request, "x-api-token", SECRETS["PIPEDRIVE_API_TOKEN"])
+            given = parts.parameters(request, allowed)
+            size = parts.number(given, "limit", 100, most=_MOST)
             rows = account.held()[name]
             if is_archived is not None:
                 statuses = given.get("status", "open,won,lost").split(",")
@@ -154,10 +154,10 @@ def app(world: World) -> Starlette:
                     raise HTTPException(400, "validation failed: status")
                 rows = [r for r in rows if r["is_archived"] == is_archived and r["status"] in statuses]
             if "updated_since" in given:
-                since = kit.iso(kit.instant(given["updated_since"])) or ""
+                since = parts.iso(parts.instant(given["updated_since"])) or ""
                 rows = [row for row in rows if row["update_time"] >= since]
-            start = kit.place(given["cursor"]) if "cursor" in given else 0
-            following = kit.cursor(start + size) if start + size < len(rows) else None
+            start = parts.place(given["cursor"]) if "cursor" in given else 0
+            following = parts.cursor(start + size) if start + size < len(rows) else None
             page = {"data": rows[start : start + size], "additional_data": {"next_cursor": following}}
             return JSONResponse({"success": True, **page})
 
@@ -171,7 +171,7 @@ def app(world: World) -> Starlette:
         "organizations": listed("company", _LISTED), "stages": listed("stage"), "pipelines": listed("pipeline"),
     }  # fmt: skip
     routes = [Route(f"/api/v2/{name}", answer) for name, answer in v2.items()]
-    return kit.service(
+    return parts.service(
         [*routes, Route("/api/v1/users", listed("owner", ()))],
         lambda status, detail: {"success": False, "error": detail, "code": f"ERR_{status}"},
     )

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from journey_pipeline.registry import TEXT, TIME
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"POSTHOG_API_KEY": "phx_sandbox"}
@@ -38,7 +38,7 @@ _PERSON = pl.Struct({
 })  # fmt: skip
 
 
-def _session(row: kit.Row) -> kit.Row:
+def _session(row: parts.Row) -> parts.Row:
     is_site = "." in (row["source"] or "")
     is_google = (row["click_id"] or "").startswith("gclid")
     utm = {
@@ -61,7 +61,7 @@ def _session(row: kit.Row) -> kit.Row:
     }
 
 
-def _identities(row: kit.Row) -> list[kit.Row]:
+def _identities(row: parts.Row) -> list[parts.Row]:
     """The distinct ids of one identified visitor."""
     first, *rest = row["keys"]
     if not rest or not rest[0].startswith("posthog:"):
@@ -86,7 +86,7 @@ def _tables(world: World) -> duckdb.DuckDBPyConnection:
     return database
 
 
-def _run(database: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, Any]) -> kit.Row:
+def _run(database: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, Any]) -> parts.Row:
     if "limit" not in query:
         query = f"{query} limit {_DEFAULT_LIMIT}"
     if values.get("limit", _DEFAULT_LIMIT) > _MOST:
@@ -104,19 +104,19 @@ def _plain(value: Any) -> Any:
 
 
 def app(world: World) -> Starlette:
-    tables = kit.Rendered(world, ["touchpoints"], _tables)
+    tables = parts.Rendered(world, ["touchpoints"], _tables)
 
     async def query(request: Request) -> JSONResponse:
-        kit.has_bearer(request, SECRETS["POSTHOG_API_KEY"])
+        parts.has_bearer(request, SECRETS["POSTHOG_API_KEY"])
         if request.path_params["project"] != PROJECT:
             raise HTTPException(403, "You don't have access to the project.")
-        given = await kit.body(request, ("query", "refresh"))
-        asked = kit.fields(given["query"], ("kind", "query", "values"))
+        given = await parts.body(request, ("query", "refresh"))
+        asked = parts.fields(given["query"], ("kind", "query", "values"))
         if asked["kind"] != "HogQLQuery":
             raise HTTPException(400, "only HogQLQuery")
         return JSONResponse(_run(tables.now(), asked["query"], asked["values"]))
 
-    return kit.service(
+    return parts.service(
         [Route("/api/projects/{project}/query/", query, methods=["POST"])],
         lambda status, detail: {"type": _TYPES.get(status, "server_error"), "code": "refused", "detail": detail},
     )

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"POSTMARK_SERVER_TOKEN": "sandbox"}
@@ -112,15 +112,18 @@ def _edge(params: Mapping[str, str], name: str, else_: datetime) -> datetime:
 
 def app(world: World) -> Starlette:
     """The API of one server."""
-    tables = kit.Rendered(world, ("messages",), _tables)
+    tables = parts.Rendered(world, ("messages",), _tables)
 
     def searched(name: str, *parameters: str) -> Any:
         async def answer(request: Request) -> JSONResponse:
-            kit.has_header(request, "X-Postmark-Server-Token", SECRETS["POSTMARK_SERVER_TOKEN"])
-            params = kit.parameters(request, ("count", "offset", "tag", *parameters))
+            parts.has_header(request, "X-Postmark-Server-Token", SECRETS["POSTMARK_SERVER_TOKEN"])
+            params = parts.parameters(request, ("count", "offset", "tag", *parameters))
             if not {"count", "offset"} <= set(params):
                 raise HTTPException(422, "count and offset are required")
-            count, offset = kit.number(params, "count", 50, most=LARGEST_PAGE), kit.number(params, "offset", 0, least=0)
+            count, offset = (
+                parts.number(params, "count", 50, most=LARGEST_PAGE),
+                parts.number(params, "offset", 0, least=0),
+            )
             if count + offset > DEEPEST:
                 raise HTTPException(422, f"count and offset can't exceed {DEEPEST}")
             first = _edge(params, "fromdate", world.now - KEPT)
@@ -143,4 +146,4 @@ def app(world: World) -> Starlette:
         Route("/messages/outbound/clicks", searched("Clicks")),
         Route("/bounces", searched("Bounces", *dated)),
     ]
-    return kit.service(routes, lambda status, detail: {"ErrorCode": 10 if status == 401 else 0, "Message": detail})  # noqa: PLR2004 - unauthorised
+    return parts.service(routes, lambda status, detail: {"ErrorCode": 10 if status == 401 else 0, "Message": detail})  # noqa: PLR2004 - unauthorised

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"SALESFORCE_CLIENT_ID": "3MVG9sandbox", "SALESFORCE_CLIENT_SECRET": "sandbox"}
@@ -87,7 +87,7 @@ def _person(row: Row) -> Row:
     return {
         **_row(row), "FirstName": first or None, "LastName": last, "Email": row["email"], "Phone": None,
         "MobilePhone": row["phone"], "LeadSource": None, "UTM_Source__c": row["source"],
-        "UTM_Campaign__c": row["campaign"], "External_Id__c": "; ".join(kit.elsewhere(row, "salesforce")),
+        "UTM_Campaign__c": row["campaign"], "External_Id__c": "; ".join(parts.elsewhere(row, "salesforce")),
         "IsDeleted": bool(row["is_deleted"] or (survivor and not is_converted)),
         "MasterRecordId": None if is_converted else survivor or None, "ConvertedContactId": (is_converted and survivor) or None,
     }  # fmt: skip
@@ -119,7 +119,7 @@ def _opportunity(row: Row) -> Row:
 
 def _roles(row: Row) -> list[Row]:
     """The contact of a deal has its primary role; somebody who was there before has none such, or none any longer."""
-    contact, id_ = kit.own_id(row, "salesforce"), row["record_id"]
+    contact, id_ = parts.own_id(row, "salesforce"), row["record_id"]
     if contact is None:
         return []
     role = {
@@ -138,11 +138,11 @@ class _Org:
     """What the org holds, and the queries whose pages are still to be fetched."""
 
     def __init__(self, world: World) -> None:
-        self._rendered = kit.Rendered(world, ("contacts", "leads", "deals"), _render)
+        self._rendered = parts.Rendered(world, ("contacts", "leads", "deals"), _render)
         self._located: list[list[Row]] = []
 
     async def token(self, request: Request) -> JSONResponse:
-        given = await kit.form(request)
+        given = await parts.form(request)
         wanted = {"client_id": SECRETS["SALESFORCE_CLIENT_ID"], "client_secret": SECRETS["SALESFORCE_CLIENT_SECRET"]}
         if given != {"grant_type": "client_credentials", **wanted}:
             return JSONResponse({"error": "invalid_client", "error_description": "invalid client credentials"}, 400)
@@ -151,16 +151,16 @@ class _Org:
         })  # fmt: skip
 
     async def described(self, request: Request) -> JSONResponse:
-        kit.has_bearer(request, _TOKEN)
-        kit.parameters(request, ())
+        parts.has_bearer(request, _TOKEN)
+        parts.parameters(request, ())
         name = request.path_params["name"]
         if name not in FIELDS:
             raise HTTPException(404, "The requested resource does not exist")
         return JSONResponse({"name": name, "fields": [{"name": field} for field in FIELDS[name]]})
 
     async def query(self, request: Request) -> JSONResponse:
-        kit.has_bearer(request, _TOKEN)
-        asked = _QUERY.fullmatch(kit.parameters(request, ("q",)).get("q", ""))
+        parts.has_bearer(request, _TOKEN)
+        asked = _QUERY.fullmatch(parts.parameters(request, ("q",)).get("q", ""))
         if asked is None or asked["name"] not in FIELDS:
             raise HTTPException(400, "unexpected token")
         wanted, known = asked["fields"].split(", "), FIELDS[asked["name"]]
@@ -168,8 +168,8 @@ class _Org:
             if field.replace(".Name", "Id") not in known:
                 raise HTTPException(400, f"No such column '{field}' on entity '{asked['name']}'.")
         rows = self._rendered.now()[asked["name"]]
-        since = kit.instant(asked["since"]) if asked["since"] else None
-        changed = [row for row in rows if since is None or kit.instant(row["SystemModstamp"]) >= since]
+        since = parts.instant(asked["since"]) if asked["since"] else None
+        changed = [row for row in rows if since is None or parts.instant(row["SystemModstamp"]) >= since]
         names = [field.removesuffix(".Name") for field in wanted]
         url = f"/services/data/v66.0/sobjects/{asked['name']}"
         shown = [
@@ -180,7 +180,7 @@ class _Org:
         return self._page(request, len(self._located) - 1, 0)
 
     async def following(self, request: Request) -> JSONResponse:
-        kit.has_bearer(request, _TOKEN)
+        parts.has_bearer(request, _TOKEN)
         number, _, start = request.path_params["locator"].removeprefix("01g").partition("-")
         return self._page(request, int(number), int(start))
 
@@ -201,4 +201,6 @@ def app(world: World) -> Starlette:
         Route(f"{data}/queryAll", org.query),
         Route(f"{data}/query/{{locator}}", org.following),
     ]
-    return kit.service(routes, lambda status, detail: [{"message": detail, "errorCode": _ERRORS.get(status, "ERROR")}])
+    return parts.service(
+        routes, lambda status, detail: [{"message": detail, "errorCode": _ERRORS.get(status, "ERROR")}]
+    )

@@ -21,8 +21,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from journey_pipeline.platforms.translate import ZERO_DECIMAL
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"SHOPIFY_CLIENT_ID": "sandbox", "SHOPIFY_CLIENT_SECRET": "shpss_sandbox"}
@@ -86,22 +86,22 @@ def _orders(world: World) -> list[tuple[datetime, Row]]:
 
 
 def _order(row: Row, visits: list[Row]) -> Row:
-    own, at = kit.own_id(row, "shopify"), kit.iso(row["occurred_at"])
+    own, at = parts.own_id(row, "shopify"), parts.iso(row["occurred_at"])
     product = row["product_ref"] and {"legacyResourceId": row["product_ref"].removeprefix("shopify:")}
     method = "Bank Deposit" if row["method"] == "bank_transfer" else row["method"]
     return {
         "id": f"gid://shopify/Order/{row['record_id']}", "legacyResourceId": row["record_id"], "createdAt": at,
-        "processedAt": at, "updatedAt": kit.iso(row["changed_at"]), "cancelledAt": None, "test": row["is_test"],
+        "processedAt": at, "updatedAt": parts.iso(row["changed_at"]), "cancelledAt": None, "test": row["is_test"],
         "email": row["email"], "phone": row["phone"], "displayFinancialStatus": _status(row),
         "paymentGatewayNames": [method] if method else [],
-        "customAttributes": [{"key": f"{of}_ref", "value": key} for of, key in zip(("user", "contact", "account"), kit.elsewhere(row, "shopify"), strict=False)],
+        "customAttributes": [{"key": f"{of}_ref", "value": key} for of, key in zip(("user", "contact", "account"), parts.elsewhere(row, "shopify"), strict=False)],
         "customer": own and {"legacyResourceId": own},
         "billingAddress": {"name": row["name"], "company": row["company"], "phone": None},
         "totalPriceSet": _money(row, row["amount_minor"]), "totalRefundedSet": _money(row, row["refunded_minor"] or 0),
         "lineItems": {"nodes": [{"sku": "SKU", "product": product, "variant": None}] if product else []},
         "transactions": _transactions(row),
         "customerJourneySummary": {"firstVisit": visits[0], "lastVisit": visits[-1]} if visits else None,
-        "_disputed": row["disputed_at"] and {"initiatedAt": kit.iso(row["disputed_at"]), "status": _DISPUTES[row["dispute_status"]]},
+        "_disputed": row["disputed_at"] and {"initiatedAt": parts.iso(row["disputed_at"]), "status": _DISPUTES[row["dispute_status"]]},
     }  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def _status(row: Row) -> str:
 
 
 def _money(row: Row, minor: int) -> Row:
-    amount = kit.major(minor, 0 if row["currency"] in ZERO_DECIMAL else 2)
+    amount = parts.major(minor, 0 if row["currency"] in ZERO_DECIMAL else 2)
     shown = f"{amount}.0" if row["currency"] in ZERO_DECIMAL else amount
     return {"presentmentMoney": {"amount": shown, "currencyCode": row["currency"]},
             "shopMoney": {"amount": "1.0", "currencyCode": "USD"}}  # fmt: skip
@@ -122,31 +122,31 @@ def _transactions(row: Row) -> list[Row]:
     gateway, _, code = next(iter(row["same_as"] or ()), "shopify_payments:s1").partition(":")
     receipt = {"id": "pi_1", "latest_charge": {"id": code}} if gateway == "stripe" else '{"ack":"Success"}'
     base = {"gateway": gateway, "authorizationCode": f"pi_{code}" if gateway == "stripe" else code,
-            "receiptJson": receipt, "processedAt": kit.iso(row["occurred_at"])}  # fmt: skip
+            "receiptJson": receipt, "processedAt": parts.iso(row["occurred_at"])}  # fmt: skip
     told = [{**base, "kind": "SALE", "status": "FAILURE", "authorizationCode": None, "receiptJson": None}]
     if row["status"] == "succeeded":
         told.append({**base, "kind": "SALE", "status": "SUCCESS"})
     if row["refunded_minor"]:
-        told.append({**base, "kind": "REFUND", "status": "SUCCESS", "processedAt": kit.iso(row["refunded_at"])})
+        told.append({**base, "kind": "REFUND", "status": "SUCCESS", "processedAt": parts.iso(row["refunded_at"])})
     return told
 
 
 def _visit(row: Row) -> Row:
     click = f"?gclid={row['click_id']}" if row["click_id"] else ""
     return {
-        "id": f"gid://shopify/CustomerVisit/{row['record_id']}", "occurredAt": kit.iso(row["occurred_at"]),
+        "id": f"gid://shopify/CustomerVisit/{row['record_id']}", "occurredAt": parts.iso(row["occurred_at"]),
         "landingPage": row["page"] and row["page"] + click, "source": row["source"] or "direct",
         "utmParameters": {part: row[part] for part in ("source", "medium", "campaign", "content")},
     }  # fmt: skip
 
 
 def _connection(found: list[Row], first: int, after: str | None) -> Row:
-    start = int(kit.place(after)) if after else 0
+    start = int(parts.place(after)) if after else 0
     page = found[start : start + first]
     more = start + first < len(found)
     return {
         "nodes": page,
-        "pageInfo": {"hasNextPage": more, "endCursor": kit.cursor(start + len(page)) if page else None},
+        "pageInfo": {"hasNextPage": more, "endCursor": parts.cursor(start + len(page)) if page else None},
     }
 
 
@@ -167,7 +167,7 @@ class _Bucket:
 
 def app(world: World) -> Starlette:
     """The API."""
-    held, bucket = kit.Rendered(world, ("payments", "touchpoints"), _orders), _Bucket()
+    held, bucket = parts.Rendered(world, ("payments", "touchpoints"), _orders), _Bucket()
 
     def told() -> list[tuple[datetime, Row]]:
         return [(at, row) for at, row in held.now() if at <= world.now and row["_placed"] >= world.now - HISTORY]
@@ -177,7 +177,7 @@ def app(world: World) -> Starlette:
         if more != {"sortKey": "UPDATED_AT"} or (query and not since):
             msg = "the sandbox sorts by UPDATED_AT and searches by updated_at:>='…'"
             raise GraphQLError(msg)
-        start = kit.instant(since[1]) if since else world.now - HISTORY
+        start = parts.instant(since[1]) if since else world.now - HISTORY
         return _connection([row for at, row in told() if at >= start], first, after)
 
     def disputes(_info: Any, first: int, after: str | None = None) -> Row:
@@ -186,8 +186,8 @@ def app(world: World) -> Starlette:
         return _connection(found, first, after)
 
     async def graphql(request: Request) -> JSONResponse:
-        kit.has_header(request, "X-Shopify-Access-Token", TOKEN)
-        sent = await kit.body(request, ("query", "variables"))
+        parts.has_header(request, "X-Shopify-Access-Token", TOKEN)
+        sent = await parts.body(request, ("query", "variables"))
         cost = sent["variables"].get("first", 1) * _COST
         if cost > LARGEST_COST:
             return JSONResponse(_errors("Query cost is too high", "MAX_COST_EXCEEDED"))
@@ -203,7 +203,7 @@ def app(world: World) -> Starlette:
         bucket.take(_COST * len(shown["nodes"]) - cost)  # what was not there costs nothing in the end
         return JSONResponse({"data": done.data, "extensions": extensions})
 
-    return kit.service(
+    return parts.service(
         [
             Route("/admin/oauth/access_token", _token, methods=["POST"]),
             Route("/admin/api/{version}/graphql.json", graphql, methods=["POST"]),

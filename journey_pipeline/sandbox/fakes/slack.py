@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"SLACK_BOT_TOKEN": "xoxb-sandbox"}
@@ -59,7 +59,7 @@ def _named(ref: str) -> str:
 
 
 def app(world: World) -> Starlette:
-    account = kit.Rendered(world, ("notifications",), _rendered)
+    account = parts.Rendered(world, ("notifications",), _rendered)
 
     def no(error: str, **more: str) -> JSONResponse:
         return JSONResponse({"ok": False, "error": error, **more})
@@ -76,15 +76,15 @@ def app(world: World) -> Starlette:
     async def history(request: Request) -> JSONResponse:
         if not is_known(request):
             return no("invalid_auth")
-        given = kit.parameters(request, _HISTORY)
+        given = parts.parameters(request, _HISTORY)
         channels = account.now()
         if given.get("channel") not in channels:
             return no("channel_not_found")
         oldest, latest = given.get("oldest", ""), given.get("latest", "9")
         edges = {oldest, latest} if given.get("inclusive") == "true" else set()
         told = [m for m in channels[given["channel"]] if oldest < m["ts"] < latest or m["ts"] in edges]
-        start = kit.place(given["cursor"]) if "cursor" in given else 0
-        size = kit.number(given, "limit", 100, most=999)
+        start = parts.place(given["cursor"]) if "cursor" in given else 0
+        size = parts.number(given, "limit", 100, most=999)
         has_more = start + size < len(told)
         return JSONResponse({
             "ok": True,
@@ -93,10 +93,10 @@ def app(world: World) -> Starlette:
             "pin_count": 0,
             "channel_actions_ts": None,
             "channel_actions_count": 0,
-            "response_metadata": {"next_cursor": kit.cursor(start + size) if has_more else ""},
+            "response_metadata": {"next_cursor": parts.cursor(start + size) if has_more else ""},
         })  # fmt: skip
 
-    return kit.service(
+    return parts.service(
         [Route("/auth.test", auth_test), Route("/conversations.history", history)],
         lambda _status, detail: {"ok": False, "error": detail},
     )

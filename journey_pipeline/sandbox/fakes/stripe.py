@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit, stripe_objects
+from journey_pipeline.sandbox.fakes import parts, stripe_objects
 from journey_pipeline.sandbox.fakes.stripe_objects import Thing
 from journey_pipeline.sandbox.world import World
 
@@ -98,7 +98,7 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 def _list(request: Request, things: list[Thing], url: str, more: Iterable[str]) -> Thing:
     ranges = [f"created[{op}]" for op in ("gte", "gt", "lte", "lt")]
-    given = kit.parameters(request, {"limit", "starting_after", *ranges, *more})
+    given = parts.parameters(request, {"limit", "starting_after", *ranges, *more})
     limit = _whole(given.get("limit", "10"), "limit")
     if not 1 <= limit <= MAX_PAGE:
         raise HTTPException(400, f"This value must be between 1 and {MAX_PAGE} (it is {limit}): limit")
@@ -118,7 +118,7 @@ def _list(request: Request, things: list[Thing], url: str, more: Iterable[str]) 
 
 
 def _one(request: Request, held: _Held, kind: str) -> Thing:
-    kit.parameters(request, {"expand[]"} if kind == "checkout.session" else set())
+    parts.parameters(request, {"expand[]"} if kind == "checkout.session" else set())
     thing = held.by_id.get(request.path_params["id"])
     if thing is None or thing["object"] != kind:
         raise HTTPException(404, f"No such {kind}: '{request.path_params['id']}'")

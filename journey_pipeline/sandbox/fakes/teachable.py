@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"TEACHABLE_API_KEY": "teachable_sandbox"}
@@ -229,11 +229,11 @@ def app(world: World) -> Starlette:
 
 
 def _courses(request: Request, school: _School) -> JSONResponse:
-    return _paged("courses", school.courses, kit.parameters(request, _PAGING))
+    return _paged("courses", school.courses, parts.parameters(request, _PAGING))
 
 
 def _enrollments(request: Request, school: _School) -> JSONResponse:
-    params = kit.parameters(request, (*_PAGING, "sort_direction"))
+    params = parts.parameters(request, (*_PAGING, "sort_direction"))
     rows = school.by_course.get(request.path_params["course"])
     if rows is None:
         raise HTTPException(404, "Course not found")
@@ -241,7 +241,7 @@ def _enrollments(request: Request, school: _School) -> JSONResponse:
 
 
 def _users(request: Request, school: _School) -> JSONResponse:
-    params = kit.parameters(request, (*_PAGING, "search_after"))
+    params = parts.parameters(request, (*_PAGING, "search_after"))
     if int(params.get("page", 1)) * int(params.get("per", 20)) > DEEPEST_ROW:
         raise HTTPException(400, "use search_after beyond 10,000 users")
     after = int(params.get("search_after", 0))
@@ -249,7 +249,7 @@ def _users(request: Request, school: _School) -> JSONResponse:
 
 
 def _user(request: Request, school: _School) -> JSONResponse:
-    kit.parameters(request, ())
+    parts.parameters(request, ())
     user = request.path_params["user"]
     if user not in school.users:
         raise HTTPException(404, "User not found")
@@ -257,11 +257,11 @@ def _user(request: Request, school: _School) -> JSONResponse:
 
 
 def _plans(request: Request, school: _School) -> JSONResponse:
-    return _paged("pricing_plans", school.plans, kit.parameters(request, _PAGING), default=5)
+    return _paged("pricing_plans", school.plans, parts.parameters(request, _PAGING), default=5)
 
 
 def _transactions(request: Request, school: _School) -> JSONResponse:
-    params = kit.parameters(request, (*_PAGING, "start", "end", "is_fully_refunded", "is_chargeback"))
+    params = parts.parameters(request, (*_PAGING, "start", "end", "is_fully_refunded", "is_chargeback"))
     refunded, charged_back = _flag(params, "is_fully_refunded"), _flag(params, "is_chargeback")
     rows = [
         row

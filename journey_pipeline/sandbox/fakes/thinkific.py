@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"THINKIFIC_API_KEY": "thinkific_sandbox"}
@@ -38,7 +38,7 @@ def _rendered(world: World) -> Lists:
 
 
 def _user_id(row: Mapping[str, Any]) -> int:
-    return int(kit.own_id(row, "thinkific") or 0)
+    return int(parts.own_id(row, "thinkific") or 0)
 
 
 def _who(row: Mapping[str, Any]) -> Row:
@@ -47,11 +47,11 @@ def _who(row: Mapping[str, Any]) -> Row:
 
 def _user(row: Mapping[str, Any]) -> Row:
     first, _, last = (row["name"] or "").partition(" ")
-    elsewhere = kit.elsewhere(row, "thinkific")
+    elsewhere = parts.elsewhere(row, "thinkific")
     fields = [("Phone Number", row["phone"]), *((f"Ref {n}", key) for n, key in enumerate(elsewhere[1:]))]
     return {
         "id": _user_id(row),
-        "created_at": kit.iso(row["occurred_at"]),
+        "created_at": parts.iso(row["occurred_at"]),
         "first_name": first,
         "last_name": last,
         "full_name": row["name"] or "",
@@ -78,11 +78,11 @@ def _enrollment(row: Mapping[str, Any]) -> Row:
         "expired": row["status"] == "expired",
         "is_free_trial": False,
         "completed": is_completed,
-        "started_at": kit.iso(row["last_used_at"]),
-        "activated_at": kit.iso(row["occurred_at"]),
-        "completed_at": kit.iso(row["last_used_at"]) if is_completed else None,
-        "updated_at": kit.iso(row["changed_at"]),
-        "expiry_date": kit.iso(row["expires_at"]),
+        "started_at": parts.iso(row["last_used_at"]),
+        "activated_at": parts.iso(row["occurred_at"]),
+        "completed_at": parts.iso(row["last_used_at"]) if is_completed else None,
+        "updated_at": parts.iso(row["changed_at"]),
+        "expiry_date": parts.iso(row["expires_at"]),
     }
 
 
@@ -96,7 +96,7 @@ def _order(row: Mapping[str, Any]) -> Row:
     }
     return {
         "id": int(row["record_id"]),
-        "created_at": kit.iso(row["occurred_at"]),
+        "created_at": parts.iso(row["occurred_at"]),
         **_who(row),
         **item,
         "items": [item],
@@ -110,22 +110,22 @@ def _order(row: Mapping[str, Any]) -> Row:
 
 def app(world: World) -> Starlette:
     """The site's Admin API."""
-    lists = kit.Rendered(world, ("access", "payments"), _rendered)
+    lists = parts.Rendered(world, ("access", "payments"), _rendered)
     filters = [f"query[{name}]" for name in (*_FILTERS, *(f"{act}_{t}" for act in ("created", "updated") for t in _TIMES))]  # fmt: skip
 
     def endpoint(name: str, *allowed: str) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def answer(request: Request) -> JSONResponse:
-            kit.has_header(request, "X-Auth-API-Key", SECRETS["THINKIFIC_API_KEY"])
+            parts.has_header(request, "X-Auth-API-Key", SECRETS["THINKIFIC_API_KEY"])
             if not request.headers.get("X-Auth-Subdomain"):
                 raise HTTPException(403, "X-Auth-Subdomain is missing")
-            given = kit.parameters(request, ("page", "limit", *allowed))
+            given = parts.parameters(request, ("page", "limit", *allowed))
             if set(given) & set(allowed):
                 raise HTTPException(501, "the sandbox does not filter")
             return _paged(lists.now()[name], given)
 
         return answer
 
-    return kit.service(
+    return parts.service(
         [
             Route("/enrollments", endpoint("enrollments", *filters)),
             Route("/users", endpoint("users", "query[email]", "query[role]", "query[external_source]")),
@@ -136,10 +136,10 @@ def app(world: World) -> Starlette:
 
 
 def _paged(rows: list[Row], given: Mapping[str, str]) -> JSONResponse:
-    page, size = kit.number(given, "page", 1), min(kit.number(given, "limit", 25), LARGEST_PAGE)
-    pages = kit.pages(rows, size)
+    page, size = parts.number(given, "page", 1), min(parts.number(given, "limit", 25), LARGEST_PAGE)
+    pages = parts.pages(rows, size)
     return JSONResponse({
-        "items": kit.page(rows, page, size),
+        "items": parts.page(rows, page, size),
         "meta": {
             "pagination": {
                 "current_page": page,

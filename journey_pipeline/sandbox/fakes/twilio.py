@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 ACCOUNT = "AC" + "5a" * 16
@@ -104,15 +104,15 @@ def _is_asked(message: Mapping[str, Any], params: Mapping[str, str]) -> bool:
 
 def app(world: World) -> Starlette:
     """The API."""
-    rendered = kit.Rendered(world, ("messages",), _messages)
+    rendered = parts.Rendered(world, ("messages",), _messages)
 
     async def messages(request: Request) -> JSONResponse:
-        kit.has_basic(request, SECRETS["TWILIO_API_KEY"], SECRETS["TWILIO_API_SECRET"])
+        parts.has_basic(request, SECRETS["TWILIO_API_KEY"], SECRETS["TWILIO_API_SECRET"])
         if request.path_params["account"] != ACCOUNT:
             raise HTTPException(404, "The requested resource was not found")
-        params = kit.parameters(request, _PARAMETERS)
-        size = kit.number(params, "PageSize", 50, most=LARGEST_PAGE)
-        page = kit.number(params, "Page", 0, least=0)
+        params = parts.parameters(request, _PARAMETERS)
+        size = parts.number(params, "PageSize", 50, most=LARGEST_PAGE)
+        page = parts.number(params, "Page", 0, least=0)
         asked = [m for changed_at, m in rendered.now() if changed_at <= world.now and _is_asked(m, params)]
         after = params.get("PageToken", "PA").removeprefix("PA")
         sids = [message["sid"] for message in asked]
@@ -144,4 +144,4 @@ def app(world: World) -> Starlette:
             "status": status,
         }
 
-    return kit.service([Route("/2010-04-01/Accounts/{account}/Messages.json", messages)], error)
+    return parts.service([Route("/2010-04-01/Accounts/{account}/Messages.json", messages)], error)

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"TYPEFORM_TOKEN": "tfp_sandbox"}
@@ -137,7 +137,7 @@ def app(world: World) -> Starlette:
 
     async def list_forms(request: Request) -> JSONResponse:
         _authorise(request)
-        given = kit.parameters(request, ("page", "page_size"))
+        given = parts.parameters(request, ("page", "page_size"))
         size, page = _size(given, 10, 200), int(given.get("page", 1))
         items = [
             {
@@ -156,7 +156,7 @@ def app(world: World) -> Starlette:
 
     async def list_responses(request: Request) -> JSONResponse:
         _authorise(request)
-        given = kit.parameters(request, ("page_size", "since", "until", "before"))
+        given = parts.parameters(request, ("page_size", "since", "until", "before"))
         size = _size(given, 25, 1000)
         form = account.forms().get(request.path_params["form_id"])
         if form is None:

@@ -17,8 +17,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from journey_pipeline.platforms.translate import ZERO_DECIMAL
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"WOOCOMMERCE_KEY": "ck_sandbox", "WOOCOMMERCE_SECRET": "cs_sandbox"}
@@ -100,11 +100,11 @@ def _agreed(row: Row, parent: str | None) -> Row:
 def _base(row: Row, meta: Row) -> Row:
     first, _, last = (row["name"] or "").rpartition(" ")
     product = int((row["product_ref"] or "0").removeprefix("woocommerce:"))
-    meta |= dict(zip(_KEYS, kit.elsewhere(row, "woocommerce"), strict=False))
+    meta |= dict(zip(_KEYS, parts.elsewhere(row, "woocommerce"), strict=False))
     return {
         "id": int(row["record_id"]), "parent_id": 0, "number": row["record_id"], "currency": row["currency"],
         **_times("date_modified", row["changed_at"]), "_changed": row["changed_at"],
-        "customer_id": int(kit.own_id(row, "woocommerce") or 0),
+        "customer_id": int(parts.own_id(row, "woocommerce") or 0),
         "billing": {
             "first_name": first, "last_name": last, "company": row["company"] or "", "email": row["email"] or "",
             "phone": row["phone"] or "",
@@ -128,14 +128,14 @@ def _times(name: str, at: datetime | None) -> dict[str, str | None]:
 
 
 def _amount(row: Row, minor: int) -> str | None:
-    return kit.major(minor, 0 if row["currency"] in ZERO_DECIMAL else 2)
+    return parts.major(minor, 0 if row["currency"] in ZERO_DECIMAL else 2)
 
 
 class _Shop:
     """One list, and what has gone from it to the trash."""
 
     def __init__(self, world: World, made: Callable[[World], dict[str, Row]]) -> None:
-        self._world, self._held = world, kit.Rendered(world, ("payments", "subscriptions", "touchpoints"), made)
+        self._world, self._held = world, parts.Rendered(world, ("payments", "subscriptions", "touchpoints"), made)
         self._seen: dict[str, Row] = {}
 
     def told(self) -> dict[str, Row]:
@@ -171,11 +171,11 @@ def app(world: World) -> Starlette:
         order = orders.told().get(request.path_params["id"])
         if order is None:
             raise HTTPException(404, "woocommerce_rest_order_invalid_id")
-        given = kit.parameters(request, ("page", "per_page"))
+        given = parts.parameters(request, ("page", "per_page"))
         return _paged(given, order["_refunds"])
 
     at = "/wp-json/wc/v3"
-    return kit.service(
+    return parts.service(
         [
             Route(f"{at}/orders", list_orders),
             Route(f"{at}/orders/{{id}}/refunds", list_refunds),
@@ -186,24 +186,24 @@ def app(world: World) -> Starlette:
 
 
 def _authorise(request: Request) -> None:
-    kit.has_basic(request, *SECRETS.values())
+    parts.has_basic(request, *SECRETS.values())
 
 
 def _list(request: Request, told: list[Row]) -> JSONResponse:
     _authorise(request)
-    given = kit.parameters(request, _PARAMETERS)
+    given = parts.parameters(request, _PARAMETERS)
     if (given.get("orderby"), given.get("order")) != ("id", "asc"):
         raise HTTPException(400, "the sandbox sorts by id, ascending")
     if "modified_after" in given and given.get("dates_are_gmt") != "true":
         raise HTTPException(400, "the sandbox's shop does not lie in GMT; say dates_are_gmt=true")
-    after = kit.instant(given.get("modified_after", "1970-01-01T00:00:00"))
+    after = parts.instant(given.get("modified_after", "1970-01-01T00:00:00"))
     is_trash = given.get("status", "any") == "trash"
     found = [row for row in told if row["_changed"] > after and (row["status"] == "trash") == is_trash]
     return _paged(given, sorted(found, key=lambda row: int(row["id"])))
 
 
 def _paged(given: Any, found: list[Row]) -> JSONResponse:
-    size = kit.number(given, "per_page", 10, most=100)
-    page = kit.page(found, kit.number(given, "page", 1), size)
-    headers = {"X-WP-Total": str(len(found)), "X-WP-TotalPages": str(kit.pages(found, size))}
+    size = parts.number(given, "per_page", 10, most=100)
+    page = parts.page(found, parts.number(given, "page", 1), size)
+    headers = {"X-WP-Total": str(len(found)), "X-WP-TotalPages": str(parts.pages(found, size))}
     return JSONResponse([{k: v for k, v in row.items() if not k.startswith("_")} for row in page], headers=headers)

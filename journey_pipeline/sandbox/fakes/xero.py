@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
-from journey_pipeline.sandbox.fakes.kit import Row
+from journey_pipeline.sandbox.fakes import parts
+from journey_pipeline.sandbox.fakes.parts import Row
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"XERO_CLIENT_ID": "xero-sandbox", "XERO_CLIENT_SECRET": "sandbox"}
@@ -35,7 +35,7 @@ Things = Mapping[str, list[Row]]
 
 def _render(world: World) -> Things:
     rows = world.of("payments", "xero").sort("record_id").rows(named=True)
-    people = {kit.own_id(row, "xero"): row for row in sorted(rows, key=lambda row: row["changed_at"])}
+    people = {parts.own_id(row, "xero"): row for row in sorted(rows, key=lambda row: row["changed_at"])}
     return {
         "Invoices": [_invoice(row) for row in rows],
         "Payments": [_payment(row) for row in rows if row["status"] == "succeeded"],
@@ -47,7 +47,7 @@ def _render(world: World) -> Things:
 def _invoice(row: Row) -> Row:
     total, is_paid = _units(row["amount_minor"], row["currency"]), row["status"] == "succeeded"
     item = {"ItemCode": row["product_ref"].removeprefix("xero:")} if row["product_ref"] else {}
-    contact = {"ContactID": kit.own_id(row, "xero"), "Name": row["company"] or row["name"] or ""}
+    contact = {"ContactID": parts.own_id(row, "xero"), "Name": row["company"] or row["name"] or ""}
     return {
         "Type": "ACCREC", "InvoiceID": row["record_id"], "InvoiceNumber": _number(row), "Reference": _reference(row, 0),
         "Contact": {name: value for name, value in contact.items() if value is not None},
@@ -85,7 +85,7 @@ def _contact(id_: str, row: Row) -> Row:
     first, _, last = (row["name"] or "").rpartition(" ")
     phones = {"DEFAULT": "", "DDI": "", "FAX": "", "MOBILE": row["phone"] or ""}
     return {
-        "ContactID": id_, "ContactNumber": next(iter(kit.elsewhere(row, "xero")), ""), "ContactStatus": "ACTIVE",
+        "ContactID": id_, "ContactNumber": next(iter(parts.elsewhere(row, "xero")), ""), "ContactStatus": "ACTIVE",
         "Name": row["company"] or row["name"] or "", "FirstName": first, "LastName": last, "EmailAddress": row["email"] or "",
         "Phones": [{"PhoneType": t, "PhoneNumber": n, "PhoneAreaCode": "", "PhoneCountryCode": ""} for t, n in phones.items()],
         "UpdatedDateUTC": _date(row["changed_at"]),
@@ -118,27 +118,27 @@ def _dated(instant: datetime, changed_at: datetime) -> Row:
 
 
 def app(world: World) -> Starlette:
-    rendered = kit.Rendered(world, ("payments",), _render)
+    rendered = parts.Rendered(world, ("payments",), _render)
 
     async def token(request: Request) -> JSONResponse:
-        kit.has_basic(request, SECRETS["XERO_CLIENT_ID"], SECRETS["XERO_CLIENT_SECRET"])
-        if await kit.form(request) != {"grant_type": "client_credentials"}:
+        parts.has_basic(request, SECRETS["XERO_CLIENT_ID"], SECRETS["XERO_CLIENT_SECRET"])
+        if await parts.form(request) != {"grant_type": "client_credentials"}:
             return JSONResponse({"error": "unsupported_grant_type"}, 400)
         return JSONResponse({"access_token": _TOKEN, "expires_in": 1800, "token_type": "Bearer"})
 
     def listed(name: str, *allowed: str) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def answer(request: Request) -> JSONResponse:
-            kit.has_bearer(request, _TOKEN)
+            parts.has_bearer(request, _TOKEN)
             if request.headers.get("xero-tenant-id") != TENANT:
                 raise HTTPException(403, "AuthenticationUnsuccessful")
-            given = kit.parameters(request, (*_ASKED, *allowed))
+            given = parts.parameters(request, (*_ASKED, *allowed))
             if given.get("where") != _WHERE.get(name):
                 raise HTTPException(400, "QueryParseException")
-            size, number = kit.number(given, "pageSize", 100, most=1000), kit.number(given, "page", 1)
+            size, number = parts.number(given, "pageSize", 100, most=1000), parts.number(given, "page", 1)
             since = request.headers.get("If-Modified-Since")
-            rows = [row for row in rendered.now()[name] if since is None or _updated(row) >= kit.instant(since)]
-            pages = {"page": number, "pageSize": size, "pageCount": kit.pages(rows, size), "itemCount": len(rows)}
-            return JSONResponse({"Status": "OK", "pagination": pages, name: kit.page(rows, number, size)})
+            rows = [row for row in rendered.now()[name] if since is None or _updated(row) >= parts.instant(since)]
+            pages = {"page": number, "pageSize": size, "pageCount": parts.pages(rows, size), "itemCount": len(rows)}
+            return JSONResponse({"Status": "OK", "pagination": pages, name: parts.page(rows, number, size)})
 
         return answer
 
@@ -147,7 +147,7 @@ def app(world: World) -> Starlette:
         "Contacts": listed("Contacts", "includeArchived"),
     }  # fmt: skip
     routes = [Route(f"/api.xro/2.0/{name}", answer) for name, answer in api.items()]
-    return kit.service(
+    return parts.service(
         [Route("/connect/token", token, methods=["POST"]), *routes],
         lambda status, detail: {"Type": None, "Title": "Refused", "Status": status, "Detail": detail},
     )
@@ -155,4 +155,4 @@ def app(world: World) -> Starlette:
 
 def _updated(row: Row) -> datetime:
     millis = int(row["UpdatedDateUTC"].removeprefix("/Date(").partition("+")[0])
-    return kit.instant(str(millis // 1000))
+    return parts.instant(str(millis // 1000))

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"ZENDESK_EMAIL": "admin@northwind.example", "ZENDESK_API_TOKEN": "sandbox"}
@@ -181,7 +181,7 @@ def app(world: World) -> Starlette:
     def exported(resource: str, allowed: tuple[str, ...]) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def answer(request: Request) -> JSONResponse:
             _authorise(request)
-            given = kit.parameters(request, ("start_time", "cursor", "per_page", *allowed))
+            given = parts.parameters(request, ("start_time", "cursor", "per_page", *allowed))
             size = min(int(given.get("per_page", _MOST)), _MOST)
             after, newest = _place(given, world.now), _epoch(world.now - _UNTOLD)
             rest = [(place, row) for place, row in account.export(resource) if place > after and place[0] <= newest]

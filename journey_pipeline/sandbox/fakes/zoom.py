@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from journey_pipeline.sandbox.fakes import kit
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.world import World
 
 SECRETS = {"ZOOM_ACCOUNT_ID": "acc", "ZOOM_CLIENT_ID": "app", "ZOOM_CLIENT_SECRET": "sandbox"}
@@ -45,8 +45,8 @@ class _Session:
     def told(self) -> Row:
         return {
             "uuid": self.uuid, "id": self.id, "type": 5 if self.is_webinar else 2, "topic": self.topic,
-            "user_name": "Sam", "user_email": self.host, "start_time": kit.iso(self.start),
-            "end_time": kit.iso(self.start + timedelta(minutes=30)), "duration": 30,
+            "user_name": "Sam", "user_email": self.host, "start_time": parts.iso(self.start),
+            "end_time": parts.iso(self.start + timedelta(minutes=30)), "duration": 30,
             "participants_count": len(self.participants),
         }  # fmt: skip
 
@@ -93,7 +93,7 @@ def _registrant(who: str, row: Row) -> Row:
     return {
         "id": who, "email": row["email"], "first_name": first, "last_name": last, "phone": row["phone"] or "",
         "org": row["company"] or "", "custom_questions": asked, "status": "approved",
-        "create_time": kit.iso(row["occurred_at"]), "join_url": "https://zoom.us/w/1",
+        "create_time": parts.iso(row["occurred_at"]), "join_url": "https://zoom.us/w/1",
     }  # fmt: skip
 
 
@@ -101,15 +101,15 @@ def _joins(who: str, row: Row, at: datetime) -> list[Row]:
     """Everybody drops out once and comes back, and waits to be let in before."""
     known = {"user_email": row["email"], "name": row["name"] or "", "registrant_id": "" if "@" in who else who}
     return [
-        {**known, "id": "", "status": status, "join_time": kit.iso(at + timedelta(minutes=m)), "duration": 60}
+        {**known, "id": "", "status": status, "join_time": parts.iso(at + timedelta(minutes=m)), "duration": 60}
         for status, m in (("in_waiting_room", -5), ("in_meeting", 9), ("in_meeting", 0))
     ]
 
 
 def _page(name: str, rows: list[Row], given: Mapping[str, str], **more: Any) -> JSONResponse:
-    size = kit.number(given, "page_size", 30, most=300)
-    start = kit.place(given["next_page_token"]) if given.get("next_page_token") else 0
-    token = kit.cursor(start + size) if start + size < len(rows) else ""
+    size = parts.number(given, "page_size", 30, most=300)
+    start = parts.place(given["next_page_token"]) if given.get("next_page_token") else 0
+    token = parts.cursor(start + size) if start + size < len(rows) else ""
     return JSONResponse({
         name: rows[start : start + size], "page_size": size, "total_records": len(rows), "next_page_token": token, **more,
     })  # fmt: skip
@@ -120,12 +120,12 @@ class _Zoom:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._account = kit.Rendered(world, ("bookings", "touchpoints", "leads"), _rendered)
+        self._account = parts.Rendered(world, ("bookings", "touchpoints", "leads"), _rendered)
 
     async def token(self, request: Request) -> JSONResponse:
-        form = await kit.form(request)
+        form = await parts.form(request)
         try:
-            kit.has_basic(request, SECRETS["ZOOM_CLIENT_ID"], SECRETS["ZOOM_CLIENT_SECRET"])
+            parts.has_basic(request, SECRETS["ZOOM_CLIENT_ID"], SECRETS["ZOOM_CLIENT_SECRET"])
         except HTTPException:
             return JSONResponse({"reason": "Invalid client_id or client_secret", "error": "invalid_client"}, 400)
         if form != {"grant_type": "account_credentials", "account_id": SECRETS["ZOOM_ACCOUNT_ID"]}:
@@ -158,7 +158,7 @@ class _Zoom:
         if session is None or must_twice is not ("%25" in raw) or not session.participants:
             raise HTTPException(404, "Meeting does not exist.")
         host = {"user_email": session.host, "name": "Sam", "id": "h", "status": "in_meeting", "registrant_id": ""}
-        return _page("participants", [{**host, "join_time": kit.iso(session.start)}, *session.participants], given)
+        return _page("participants", [{**host, "join_time": parts.iso(session.start)}, *session.participants], given)
 
     async def registrants(self, request: Request) -> JSONResponse:
         given = _asked(request, "status")
@@ -175,21 +175,21 @@ class _Zoom:
 
 
 def _asked(request: Request, *allowed: str) -> Mapping[str, str]:
-    kit.has_bearer(request, _TOKEN)
-    return kit.parameters(request, (*_PAGED, *allowed))
+    parts.has_bearer(request, _TOKEN)
+    return parts.parameters(request, (*_PAGED, *allowed))
 
 
 def app(world: World) -> Starlette:
     zoom = _Zoom(world)
-    parts = ("meetings", "webinars")
-    return kit.service(
+    gatherings = ("meetings", "webinars")
+    return parts.service(
         [
             Route("/oauth/token", zoom.token, methods=["POST"]),
             Route("/v2/users", zoom.users),
             Route("/v2/users/{host}/webinars", zoom.webinars),
             Route("/v2/report/users/{host}/meetings", zoom.report),
-            *(Route(f"/v2/report/{part}/{{uuid:path}}/participants", zoom.participants) for part in parts),
-            *(Route(f"/v2/{part}/{{id:int}}/registrants", zoom.registrants) for part in parts),
+            *(Route(f"/v2/report/{part}/{{uuid:path}}/participants", zoom.participants) for part in gatherings),
+            *(Route(f"/v2/{part}/{{id:int}}/registrants", zoom.registrants) for part in gatherings),
         ],
         lambda status, detail: {"code": _CODES.get(status, status), "message": detail},
     )
