@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from journey_pipeline.errors import SourceError
 from journey_pipeline.platforms import woocommerce
 from journey_pipeline.platforms.woocommerce import PLATFORM, Options
+from journey_pipeline.sandbox.fakes import parts
 from journey_pipeline.sandbox.fakes.woocommerce import SECRETS
 from journey_pipeline_tests.platforms.conformance import Case, Conformance
 from journey_pipeline_tests.platforms.harness import NOW, pull_all, raw_frame, read_all
@@ -260,5 +261,7 @@ def test_a_time_without_a_zone_is_gmt(at: datetime) -> None:
 @settings(deadline=None, max_examples=25)
 @given(shares=st.lists(st.integers(0, 10**9), min_size=1, max_size=5), currency=st.sampled_from(["USD", "JPY"]))
 def test_refunds_are_added_up_exactly(shares: list[int], currency: str) -> None:
-    refunds = [{"amount": parts.major(part, 0 if currency == "JPY" else 2), "date_created_gmt": None} for part in shares]
+    refunds = [
+        {"amount": parts.major(part, 0 if currency == "JPY" else 2), "date_created_gmt": None} for part in shares
+    ]
     assert said(refunded=refunds, currency=currency)["refunded_minor"].to_list() == [sum(shares)]
