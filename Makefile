@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types walls tests bench accuracy clean
+.PHONY: demo test lint types walls tests bench accuracy dashboard clean
 
 demo: $(VENV)/.run
 	$(BIN)/journey demo
@@ -28,6 +28,12 @@ bench: $(VENV)/.dev
 
 accuracy: $(VENV)/.dev
 	$(BIN)/python -m bench.accuracy
+	$(BIN)/python -m bench.weeks
+	$(BIN)/python -m bench.identity
+
+# Apache Superset with our dashboard on loopback; URI names the PostgreSQL that was published to.
+dashboard:
+	PYTHON=$(PYTHON) superset/dashboard.sh $(URI)
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d; try: make demo PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'

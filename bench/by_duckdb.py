@@ -14,6 +14,7 @@ from bench import business
 from bench.compare import JUDGED
 from bench.meter import Meter
 from journey_pipeline.journeys import Scope
+from journey_pipeline.model import Caps
 from journey_pipeline.registry import TEXT
 
 _SQL = Path(__file__).parent / "sql"
@@ -22,8 +23,8 @@ _LEVELS = (1, 2, 3)
 
 
 def main(records: Path, verdicts: Path) -> None:
-    meter, db = Meter(), duckdb.connect(config={"threads": _THREADS})
-    tell(db, business.scope(business.settings()), records)
+    meter, db, of = Meter(), duckdb.connect(config={"threads": _THREADS}), business.settings()
+    tell(db, business.scope(of), of.identity.caps, records)
     with meter.phase("identity"):
         run(db, "01_records", "02_ties")
         for level in _LEVELS:
@@ -47,7 +48,7 @@ def run(db: duckdb.DuckDBPyConnection, *names: str) -> None:
         db.execute((_SQL / f"{name}.sql").read_text())
 
 
-def tell(db: duckdb.DuckDBPyConnection, scope: Scope, records: Path) -> None:
+def tell(db: duckdb.DuckDBPyConnection, scope: Scope, caps: Caps, records: Path) -> None:
     """The settings, as variables and small tables."""
     db.execute("set TimeZone = 'UTC'")
     thresholds = scope.thresholds
@@ -55,7 +56,8 @@ def tell(db: duckdb.DuckDBPyConnection, scope: Scope, records: Path) -> None:
         "records": str(records),
         "as_of": scope.as_of.replace(tzinfo=None),
         "test_buyers": [pattern.lower() for pattern in scope.test_buyers],
-        **{name: getattr(thresholds, name) for name in ("people_per_phone", "names_per_email", "identity_sure")},
+        "identity_sure": thresholds.identity_sure,
+        **{name: getattr(caps, name) for name in ("people_per_phone", "names_per_email")},
         **{name: scope.span(name) for name in ("dunning", "twin_window", "look_back")},
     }
     for name, value in variables.items():

@@ -18,7 +18,7 @@ def main(records: Path, verdicts: Path) -> None:
     with meter.phase("read"):
         kinds = business.read(records)
     with meter.phase("identity"):
-        who = identity.resolve(kinds, country=of.business.country, thresholds=of.thresholds)
+        who = identity.resolve(kinds, country=of.business.country, rules=of.identity)
     # As in the daily job, which by now has written down who is tied by what.
     who = replace(who, ties=pl.DataFrame(), demoted=pl.DataFrame())
     with meter.phase("journeys"):

@@ -41,9 +41,25 @@ def _zone(text: str) -> str:
     return text
 
 
+def _variable(text: str) -> str:
+    """What was written is not repeated: it may be the secret itself."""
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", text):
+        msg = "is not the name of an environment variable; allowed: one like SALES_SLACK_URL. An address is a secret, and stays out of this file"
+        raise ValueError(msg)
+    return text
+
+
+def _web(text: str) -> str:
+    if not re.match(r"https?://\S+$", text):
+        msg = f"{text!r} is no address of a page; allowed: https://…"
+        raise ValueError(msg)
+    return text
+
+
 Currency = Annotated[str, AfterValidator(_currency)]
 Duration = Annotated[str, AfterValidator(_duration)]
 Ref = Annotated[str, AfterValidator(_ref)]
+Variable = Annotated[str, AfterValidator(_variable)]
 
 
 def as_timedelta(duration: str) -> timedelta:
@@ -112,23 +128,68 @@ class Thresholds(Strict):
     identity_sure: Annotated[float, Field(ge=0, le=1)] = 0.80
     identity_act: Annotated[float, Field(ge=0, le=1)] = 0.95
     exact_tolerance: Annotated[float, Field(ge=0, le=1)] = 0.005
+    repairs_ceiling: Annotated[int, Field(gt=0)] = 50
+    repairs_share: Annotated[float, Field(gt=0, le=1)] = 0.05
+    incident_repairs: Annotated[int, Field(gt=0)] = 10
+
+
+class Caps(Strict):
+    """How many people a key may tie before it is taken for a shared one; why that many: docs/identity.md, Caps."""
+
     people_per_phone: Annotated[int, Field(gt=0)] = 4
     """Distinct e-mails that one phone may tie: a family, not an office."""
     names_per_email: Annotated[int, Field(gt=0)] = 4
     """Distinct names that one address may tie: spellings, not colleagues."""
+    people_per_id: Annotated[int, Field(gt=0)] = 8
+    """Distinct e-mails, or names, that one platform id may tie: a customer, not the shop's one guest account."""
+    people_per_company_name: Annotated[int, Field(gt=0)] = 1
+    """People with an e-mail, or a phone, of their own that one name at one company may tie: more are namesakes."""
+    emails_per_person: Annotated[int, Field(gt=0)] = 12
+    """Addresses of one person; where ties make more, the weakest are cut until no piece has more."""
+
+
+class KeyRule(Strict):
+    """What the business knows of some keys (`type:value`, with * and ?) that the keys themselves don't tell."""
+
+    key: Annotated[str, Field(pattern="^[a-z0-9_]+:.+$")]
+    platform: str | None = None
+    """Only where this platform says so; None: whoever says so."""
+    why: Annotated[str, Field(min_length=1)]
+
+
+class IdentityRules(Strict):
+    """How records are tied into people; what each part does: docs/identity.md."""
+
+    caps: Caps = Caps()
+    include: tuple[KeyRule, ...] = ()
+    """Keys that tie however many share them."""
+    exclude: tuple[KeyRule, ...] = ()
+    """Keys that tie nobody."""
+    probable: Literal["on", "off"] = "on"
+    link: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """From this probability on, two people without a common key are one; as measured: docs/accuracy.md."""
+    suggest: Annotated[float, Field(gt=0, le=1)] = 0.30
+    """From this probability on, somebody should look at them."""
+    decisions: str | None = None
+    """A CSV file beside journey.yaml; None: identity_decisions.csv, if it is there."""
 
 
 class Report(Strict):
     """What a reported figure claims to be: `exact` (books), `sampled` (analytics), `claimed` (ads)."""
 
     claim: Literal["exact", "sampled", "claimed"]
-    metric: str
+    metric: Literal["orders", "new_orders", "gross_revenue", "net_revenue", "new_revenue", "refunds_revenue", "leads"]
+    """Which of our figures it should be; the new ones leave renewals out, revenue is in the figure's own currency."""
 
 
 class Publish(Strict):
-    to: Literal["duckdb"] = "duckdb"
-    pii: Literal["clear"] = "clear"
-    """Only what is built may be asked for: a masked warehouse that isn't masked would be worse than a refusal."""
+    to: Literal[
+        "duckdb", "postgres", "parquet", "athena", "bigquery", "clickhouse", "databricks", "dremio", "ducklake",
+        "fabric", "filesystem", "motherduck", "mssql", "redshift", "snowflake", "sqlalchemy", "synapse",
+    ] = "duckdb"  # fmt: skip
+    """Where BI tools read, beside the DuckDB file that is always written; what each can promise: docs/bi.md."""
+    pii: Literal["clear", "masked", "none"] = "clear"
+    """Personal data as it is, as keyed hashes, or left out."""
 
 
 class Rule(Strict):
@@ -151,13 +212,17 @@ class Rule(Strict):
     """Integer expression in minor units."""
     at_risk_kind: RiskKind | None = None
     refs: str | None = None
-    """Ours only: what the money stands on (`payment`, `subscription`, `access`, `person`, `product`)."""
+    """Ours only: what the money stands on (`payment`, `sale`, `subscription`, `access`, `person`, `product`)."""
     causes: dict[str, str] = Field(default_factory=dict)
     """Ours only: likely cause -> expression over the row, tried in order after never_worked and outage."""
     fix: str = ""
     core: bool = False
     never_unknown: bool = False
     """Ours only: a rule about sources themselves is judged whatever their state."""
+    judges_identity: bool = False
+    """Ours only: a rule about who is who itself is judged whatever twin is suggested."""
+    every_source: bool = False
+    """Ours only: what two platforms tell is compared, so that all who say a kind are needed, not the offer's alone."""
     source: str = ""
     evidence: tuple[str, ...] = ()
     """Ours only: the columns whose values are the evidence."""
@@ -178,7 +243,12 @@ class Settings(Strict):
     customer_stages: tuple[str, ...] = ("customer", "client", "member", "evangelist")
     ignore_products: tuple[str, ...] = ()
     thresholds: Thresholds = Thresholds()
+    identity: IdentityRules = IdentityRules()
     off: dict[str, str] = Field(default_factory=dict)
     reports: dict[str, Report] = Field(default_factory=dict)
     invariants: tuple[Rule, ...] = ()
     publish: Publish = Publish()
+    notify: dict[str, tuple[Variable, ...]] = Field(default_factory=dict)
+    """Owner (`*`: all others) -> names of environment variables that hold Apprise addresses."""
+    page_url: Annotated[str, AfterValidator(_web)] | None = None
+    """Where others can read report.html; messages link to it."""

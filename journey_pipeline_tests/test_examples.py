@@ -77,19 +77,22 @@ def test_five_systems_are_read_and_what_contradicts_itself_is_set_aside(b2b: ste
 def test_people_are_rather_split_than_lumped(b2b: steps.Day) -> None:
     people = table(b2b, "journeys", "people")
     assert people["record_count"].sum() == 8153
-    assert counts(people, "record_count") == {
-        1: 713, 2: 398, 3: 435, 4: 381, 5: 320, 6: 190, 7: 94, 8: 34, 9: 15, 10: 1,
-    }  # fmt: skip
+    # Certain keys make 2,266 people; each probable link, of which there are few, makes one of two.
+    keys = table(b2b, "identity", "person_keys").filter(how="probable")["key"]
+    assert 1 <= keys.n_unique() <= 20
+    assert people.height + keys.n_unique() == 2266
     # 2,073 addresses, each of one person: no tie brought two together, and none is shared
-    assert counts(people, "email_count") == {0: 508, 1: 2073}
+    addresses = counts(people, "email_count")
+    assert set(addresses) == {0, 1}
+    assert addresses[1] == 2073
     assert counts(table(b2b, "identity", "demoted_keys"), "reason") == {
-        "a phone of 2 names: ties only records of one name": 172,
-        "a phone of 3 names: ties only records of one name": 8,
+        "a name of 2 people at one company, by their e-mails or phones: ties none of them": 2,
+        "a phone of 2 names: ties only records of one name": 7,
     }
 
 
 def test_how_many_payers_are_known_elsewhere(b2b: steps.Day) -> None:
-    """System -> active billing accounts known there by exact e-mail, and by identity: phones find some, no login."""
+    """System -> active billing accounts known there by exact e-mail, and by identity: no tie finds a login."""
     who = table(b2b, "identity", "record_persons")
     known = table(b2b, "records", "subscriptions").filter(pl.col("status") == "active")
     payers = known.join(who.filter(kind="subscriptions"), on="record_id", validate="1:1")
@@ -99,7 +102,7 @@ def test_how_many_payers_are_known_elsewhere(b2b: steps.Day) -> None:
         addresses = table(b2b, "records", kind)["email"].drop_nulls().implode()
         people = who.filter(kind=kind)["person_id"].implode()
         found[kind] = (payers["email"].is_in(addresses).sum(), payers["person_id"].is_in(people).sum())
-    assert found == {"access": (405, 405), "contacts": (498, 508), "tickets": (235, 276), "leads": (222, 222)}
+    assert found == {"access": (405, 405), "contacts": (498, 555), "tickets": (235, 338), "leads": (222, 244)}
 
 
 def test_what_is_broken_at_the_software_company(b2b: steps.Day) -> None:
@@ -110,10 +113,10 @@ def test_what_is_broken_at_the_software_company(b2b: steps.Day) -> None:
     ) == {
         "paid_implies_access": (542, 235),
         "paid_access_not_lost": (307, 0),
-        "lead_implies_crm_record": (800, 305),
-        "paid_implies_crm_record": (613, 157),
-        "one_crm_record_per_person": (1628, 211),
-        "access_ticket_of_payer_is_answered": (51, 8),
+        "lead_implies_crm_record": (789, 209),
+        "paid_implies_crm_record": (585, 117),
+        "one_crm_record_per_person": (1605, 234),
+        "access_ticket_of_payer_is_answered": (62, 9),
         "no_duplicate_charge": (1530, 0),
         "payment_has_person": (1530, 0),
         "one_live_subscription_per_offer": (976, 0),
@@ -139,14 +142,17 @@ def test_payers_without_access_are_those_of_the_files(b2b: steps.Day) -> None:
 
 
 def test_duplicate_contacts_stand_side_by_side_in_the_file(b2b: steps.Day) -> None:
-    """The file's author wrote a copy below its original; identity doesn't know the order, yet finds only such pairs."""
+    """The file's author wrote a copy below its original; identity doesn't know the order, yet finds only such pairs.
+
+    But for one: two people of one name at one company, whom the data give one e-mail.
+    """
     who = table(b2b, "identity", "record_persons").filter(kind="contacts")
     broken = table(b2b, "invariants", "findings").filter(invariant="one_crm_record_per_person")
     rows = who.join(broken, on="person_id", how="semi").with_columns(
         row=pl.col("record_id").str.slice(4).cast(pl.Int64)
     )
     apart = rows.group_by("person_id").agg(pl.len(), (pl.col("row").max() - pl.col("row").min()).alias("apart"))
-    assert apart.select("len", "apart").unique().rows() == [(2, 1)]
+    assert sorted(apart.select("len", "apart").rows()) == [*[(2, 1)] * 233, (2, 270)]
 
 
 def test_deals_find_their_leads_by_id_alone(olist: steps.Day) -> None:

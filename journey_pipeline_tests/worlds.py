@@ -8,7 +8,7 @@ import polars as pl
 
 from journey_pipeline.identity import resolve
 from journey_pipeline.journeys import Scope, build
-from journey_pipeline.model import Business, Offer, Price, Thresholds
+from journey_pipeline.model import Business, Offer, Price
 from journey_pipeline.registry import KINDS, TIME, record_schema
 
 NOW = datetime(2026, 5, 15, 12, tzinfo=UTC)
@@ -87,7 +87,7 @@ def walk(_scope: Scope | None = None, **kinds: list[dict[str, Any]]) -> dict[str
     """Every journey table of a small world."""
     found = records(**kinds)
     where = _scope or scope()
-    identity = resolve(found, country="US", thresholds=Thresholds())
+    identity = resolve(found, country="US")
     built = build(found, identity, where)
     return {name: frame.collect() for name, frame in built.tables.items()}
 

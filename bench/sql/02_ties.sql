@@ -1,4 +1,5 @@
--- Which record bears which key, how sure that ties it, and the keys that too many people share.
+-- Which record bears which key, how sure that ties it, and the keys that too many people share. No id is shared here, and
+-- no name at a company ties what nothing else does.
 
 create table linked as
 select record, name, unnest(keys) as key from everything where len(keys) > 0;
@@ -77,25 +78,56 @@ left join mailboxes using (record)
 group by key, is_email
 having min(words) <> max(words) or mailbox_count > getvariable('people_per_phone');
 
+-- Who has one e-mail at most may be misspelt: names that differ in one word, and there by one slip of the pen.
+create table slips as
+with mentioned as (
+    select key, unnest(names) as words from shared where not is_email and coalesce(mailbox_count, 0) <= 1
+),
+apart as (
+    select one.key, one.words, other.words as other_words,
+           list_filter(string_split(one.words, ' '), lambda w: not list_contains(string_split(other.words, ' '), w)) as mine,
+           list_filter(string_split(other.words, ' '), lambda w: not list_contains(string_split(one.words, ' '), w)) as theirs
+    from mentioned as one
+    join mentioned as other on other.key = one.key and other.words <> one.words
+    where len(string_split(one.words, ' ')) = len(string_split(other.words, ' '))
+)
+select key, words, other_words
+from apart
+where len(mine) = 1 and len(theirs) = 1 and damerau_levenshtein(mine[1], theirs[1]) = 1
+  and (length(mine[1]) > 3 or length(mine[1]) <> length(theirs[1]) or levenshtein(mine[1], theirs[1]) > 1);
+
+-- Each name as the least of those that slips lead to.
+create table spellings as
+with recursive reached as (
+    select key, unnest(names) as words, words as spelling from shared
+    union
+    select reached.key, reached.words, slips.other_words
+    from reached
+    join slips on slips.key = reached.key and slips.words = reached.spelling
+)
+select key, words, min(spelling) as spelling from reached group by key, words;
+
 -- A name whose words are all in one other name of the key belongs to that one's group.
 create table name_groups as
 with said as (
-    select key, is_email, mailbox_count, unnest(names) as words from shared
+    select key, shared.is_email, shared.mailbox_count, spellings.words, spelling
+    from shared
+    join spellings using (key)
 ),
 longest as (
-    select one.key, one.words
+    select distinct one.key, one.spelling as words
     from said as one
     where not exists (
         from said as other
-        where other.key = one.key and other.words <> one.words
-          and list_has_all(string_split(other.words, ' '), string_split(one.words, ' '))
+        where other.key = one.key and other.spelling <> one.spelling
+          and list_has_all(string_split(other.spelling, ' '), string_split(one.spelling, ' '))
     )
 )
 select said.key, said.is_email, said.mailbox_count, said.words,
-       case when count(longest.words) = 1 then any_value(longest.words) else said.words end as name_group
+       case when count(longest.words) = 1 then any_value(longest.words) else any_value(said.spelling) end as name_group
 from said
 left join longest
-  on longest.key = said.key and list_has_all(string_split(longest.words, ' '), string_split(said.words, ' '))
+  on longest.key = said.key and list_has_all(string_split(longest.words, ' '), string_split(said.spelling, ' '))
 group by said.key, said.is_email, said.mailbox_count, said.words;
 
 create table demoted as

@@ -1,4 +1,5 @@
--- A person's id is made from the record of it that was loaded first; an anonymous touch is nobody's.
+-- A person's id is made from the record of it that was loaded first; an anonymous touch, and a message to the team that
+-- names nobody, are nobody's.
 
 create table sources as
 select platform, kind, row_number() over (order by platform, kind) as source
@@ -10,7 +11,7 @@ select component as person, record, kind, platform, record_id, source, first_loa
 from everything
 join components using (record)
 join sources using (platform, kind)
-where not (kind = 'touchpoints' and email is null and phone is null and len(keys) = 0);
+where not (kind in ('touchpoints', 'notifications') and email is null and phone is null and len(keys) = 0);
 
 create table persons as
 with earliest as (

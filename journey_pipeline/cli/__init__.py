@@ -81,6 +81,22 @@ def findings(
 
 
 @app.command
+def repairs(
+    *,
+    owner: Annotated[str | None, Parameter(help="Only what this team owns.")] = None,
+    invariant: Annotated[str | None, Parameter(help="Only what mends this rule.")] = None,
+    ready: Annotated[bool, Parameter(help="Only what no guard and no incident holds.")] = False,
+    format: Format = "table",  # noqa: A002
+    settings: SettingsFile = None,
+    home: HomeFolder = None,
+) -> int:
+    """List what would mend each finding, where, and what forbids it. Nothing is ever executed."""
+    from journey_pipeline.cli.repairs import list_repairs  # noqa: PLC0415
+
+    return list_repairs(owner=owner, invariant=invariant, is_ready=ready, shape=format, settings=settings, home=home)
+
+
+@app.command
 def explain(
     who: Annotated[str, Parameter(help="An e-mail address, a phone number, `platform:id`, or a person_id.")],
     *,
@@ -95,11 +111,130 @@ def explain(
 
 
 @app.command
+def init(
+    *,
+    name: Annotated[str | None, Parameter(help="The business's name.")] = None,
+    timezone: Annotated[str | None, Parameter(help="Its time zone, like America/New_York.")] = None,
+    currency: Annotated[str | None, Parameter(help="Its currency, like USD.")] = None,
+    platforms: Annotated[
+        str | None, Parameter(help="What it runs, apart by commas, like stripe,hubspot,teachable.")
+    ] = None,
+    settings: SettingsFile = None,
+) -> int:
+    """Write a journey.yaml: asks for whatever is not given, from the catalogue of platforms."""
+    from journey_pipeline.cli.init import write_settings  # noqa: PLC0415
+
+    return write_settings(name=name, timezone=timezone, currency=currency, platforms=platforms, settings=settings)
+
+
+@app.command
+def links(
+    *,
+    confirm: Annotated[
+        tuple[str, str] | None, Parameter(help="Two records, `platform:record_id` each, that are one person's.")
+    ] = None,
+    refuse: Annotated[tuple[str, str] | None, Parameter(help="Two records that are two people's.")] = None,
+    why: Annotated[str | None, Parameter(help="Why; kept with the decision.")] = None,
+    who: Annotated[str | None, Parameter(help="Who decides (default: whoever is logged in).")] = None,
+    format: Format = "table",  # noqa: A002
+    settings: SettingsFile = None,
+    home: HomeFolder = None,
+) -> int:
+    """List people who may be one, likeliest first; confirm or refuse a pair, which is remembered."""
+    from journey_pipeline.cli.links import decide, list_links  # noqa: PLC0415
+
+    for pair, decision in ((confirm, "confirm"), (refuse, "refuse")):
+        if pair:
+            decide(pair, decision, why=why, who=who, settings=settings, home=home)
+    return 0 if confirm or refuse else list_links(shape=format, settings=settings, home=home)
+
+
+@app.command
 def doctor(*, settings: SettingsFile = None, home: HomeFolder = None) -> int:
     """Check settings, keys and mappings, platform by platform. Exit code 2 where something is wrong."""
     from journey_pipeline.cli.doctor import examine  # noqa: PLC0415
 
     return examine(settings=settings, home=home)
+
+
+@app.command
+def audit(
+    *,
+    everything: Annotated[bool, Parameter(name="--all", help="What is as it should be, too.")] = False,
+    format: Format = "table",  # noqa: A002
+    settings: SettingsFile = None,
+    home: HomeFolder = None,
+) -> int:
+    """Write the systems audit: what no platform covers, what can't be judged, what never matches; and audit.html."""
+    from journey_pipeline.cli.audit import audit_systems  # noqa: PLC0415
+
+    return audit_systems(everything=everything, shape=format, settings=settings, home=home)
+
+
+@app.command
+def rehearse(
+    who: Annotated[
+        str, Parameter(help="The test buyer: an e-mail address, a phone number, `platform:id`, a person_id.")
+    ],
+    *,
+    offer: Annotated[str | None, Parameter(help="Only the path to this offer.")] = None,
+    pull: Annotated[
+        bool, Parameter(help="Ask the platforms first, instead of judging what was ingested last.")
+    ] = False,
+    format: Literal["table", "json"] = "table",  # noqa: A002
+    settings: SettingsFile = None,
+    home: HomeFolder = None,
+) -> int:
+    """Take a test buyer's path step by step, without grace, before a launch. Exit code 1 where a step is red."""
+    from journey_pipeline.cli.rehearse import rehearse_path  # noqa: PLC0415
+
+    return rehearse_path(who, offer=offer, pull=pull, shape=format, settings=settings, home=home)
+
+
+@app.command
+def waive(
+    what: Annotated[str, Parameter(help="A finding's id, its subject, or a person: `person:…`, an address, a key.")],
+    *,
+    reason: Annotated[str, Parameter(help="Why it is accepted; kept with it.")],
+    until: Annotated[str, Parameter(help="The last day on which it is, like 2026-05-31.")],
+    who: Annotated[str | None, Parameter(help="Who accepts it (default: whoever is logged in).")] = None,
+    invariant: Annotated[str | None, Parameter(help="Of a subject or person, only the finding of this rule.")] = None,
+    settings: SettingsFile = None,
+    home: HomeFolder = None,
+) -> int:
+    """Accept a finding until a day, with a reason: one line more in the file that journey.yaml names (`waivers:`)."""
+    from journey_pipeline.cli.waive import accept_findings  # noqa: PLC0415
+
+    return accept_findings(what, invariant=invariant, reason=reason, who=who, until=until, settings=settings, home=home)
+
+
+@app.command
+def forget(
+    who: Annotated[str, Parameter(help="An e-mail address, a phone number, `platform:id`, or a person_id.")],
+    *,
+    yes: Annotated[bool, Parameter(help="Do it. Without, it only says what would be erased.", negative="")] = False,
+    settings: SettingsFile = None,
+    home: HomeFolder = None,
+) -> int:
+    """Erase a person everywhere that we hold them: raw log, tables, warehouse, decisions and waivers."""
+    from journey_pipeline.cli.forget import forget_person  # noqa: PLC0415
+
+    return forget_person(who, yes=yes, settings=settings, home=home)
+
+
+@app.command
+def tell(
+    *,
+    dry_run: Annotated[
+        bool, Parameter(help="Print the messages; send nothing, remember nothing.", negative="")
+    ] = False,
+    settings: SettingsFile = None,
+    home: HomeFolder = None,
+) -> int:
+    """Tell each owner what is new, worse and resolved since they were last told; nothing, where nothing changed."""
+    from journey_pipeline.cli.tell import tell_owners  # noqa: PLC0415
+
+    return tell_owners(is_dry=dry_run, settings=settings, home=home)
 
 
 @app.command

@@ -36,7 +36,7 @@ def run_daily(*, as_of: str | None, only: Sequence[str], settings: Path | None, 
     if as_of is not None and is_first and any(s.platform.secrets for s in day.sources):
         msg = "--as-of judges a past day from the raw log, and nothing was loaded yet; run once without it."
         raise JourneyError(msg)
-    with _alone(place):
+    with alone(place):
         worked = _execute(day, ingested)
     if not worked:
         return 2
@@ -52,7 +52,7 @@ def run_daily(*, as_of: str | None, only: Sequence[str], settings: Path | None, 
 def run_demo(*, people: int, seed: int, as_of: str | None, settings: Path | None, home: Path | None) -> int:
     place = demo_home(home)
     place.root.mkdir(parents=True, exist_ok=True)
-    with _alone(place), demo_business(place, people=people, seed=seed, as_of=as_of, settings=settings) as day:
+    with alone(place), demo_business(place, people=people, seed=seed, as_of=as_of, settings=settings) as day:
         worked = _execute(day, [s.name for s in day.sources])
     if not worked:
         return 2
@@ -70,16 +70,17 @@ def demo_business(
     place: Home, *, people: int, seed: int, as_of: str | None, settings: Path | None = None
 ) -> Iterator[Day]:
     """Generate the fictional business, serve its platforms on loopback, and give the day that reads them."""
-    from journey_pipeline.sandbox import business, exports, server  # noqa: PLC0415
+    from journey_pipeline.sandbox import business, server  # noqa: PLC0415
 
-    target = place.root / "journey.yaml"
-    shutil.copyfile(settings or Path(business.__file__).with_name("demo.yaml"), target)
+    target = business.write_settings(place.root)
+    if settings:
+        shutil.copyfile(settings, target)
     found = load(target)
     zone = found.business.zone
     at = _instant(as_of) if as_of else _this_morning(zone)
     started = datetime.now(UTC)
     world = business.generate(people, seed, at)
-    exports.write_exports(world, place.root)
+    business.write_exports(world, place.root)
     place.truth.mkdir(exist_ok=True)
     for name, frame in world.truth.items():
         frame.write_parquet(place.truth / f"{name}.parquet")
@@ -89,14 +90,15 @@ def demo_business(
     console.print(
         f"  A business of {people:,} people, as of {at.astimezone(zone):%A %d %B %Y %H:%M %Z} [dim]{took:.1f} s[/]"
     )
-    with server.serve(world, limits=server.LIMITS) as urls, _secrets(server.secrets()):
+    known = {**server.secrets(), **business.secrets(place.root)}
+    with server.serve(world, limits=server.LIMITS) as urls, _secrets(known):
         yield Day(served(found, urls), place.root, place, at)
 
 
 def served(settings: Settings, urls: Mapping[str, str]) -> Settings:
     """The same settings with each platform at its sandbox's address."""
     moved: dict[str, dict[str, Any]] = {
-        name: {**options, "base_url": urls[name]} if name in urls else options
+        name: {**options, "base_url": urls[kind]} if (kind := options.get("type", name)) in urls else options
         for name, options in settings.platforms.items()
     }
     return settings.model_copy(update={"platforms": moved})
@@ -132,7 +134,7 @@ def _instant(text: str) -> datetime:
 
 
 @contextlib.contextmanager
-def _alone(place: Home) -> Iterator[None]:
+def alone(place: Home) -> Iterator[None]:
     """One run at a time in one home; the operating system lets go of the lock even if the process is killed."""
     place.root.mkdir(parents=True, exist_ok=True)
     with (place.root / ".lock").open("w") as lock:

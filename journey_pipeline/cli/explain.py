@@ -13,6 +13,7 @@ from rich.text import Text
 
 from journey_pipeline.cli import look
 from journey_pipeline.cli.screen import Format, console, say_csv, say_json
+from journey_pipeline.cli.ties import TIES, picture
 from journey_pipeline.cli.warehouse import Warehouse, opened
 from journey_pipeline.cli.who import person
 from journey_pipeline.report import words
@@ -71,15 +72,16 @@ def explain_person(who: str, *, shape: Format, settings: Path | None, home: Path
         elif shape == "csv":
             say_csv(parts["events"].iter_rows(named=True), parts["events"].columns)
         else:
-            _print(parts, warehouse)
+            _print(parts, picture(warehouse.ask(TIES, person_id=person_id)), warehouse)
     return 0
 
 
-def _print(parts: Mapping[str, pl.DataFrame], warehouse: Warehouse) -> None:
+def _print(parts: Mapping[str, pl.DataFrame], ties: RenderableType | None, warehouse: Warehouse) -> None:
     said = parts["person"].row(0, named=True)
     console.print(Padding(_who(said, warehouse), (1, 0, 0, 0)))
     sections: dict[str, RenderableType | None] = {
         "Tied together by": _keys(parts["keys"]),
+        **({"How they hang together": ties} if ties else {}),
         "Journeys": _journeys(parts["journeys"], warehouse),
         f"Time line, {getattr(warehouse.zone, 'key', 'UTC')}": _time_line(
             parts["events"], parts["findings"], warehouse
@@ -97,7 +99,7 @@ def _who(said: Mapping[str, Any], warehouse: Warehouse) -> Text:
     first, last = _day(said["first_seen_at"], warehouse), _day(said["last_seen_at"], warehouse)
     known = f"\n{said['person_id']}, {said['lifecycle']}, {words.count(said['record_count'], 'record')}"
     text.append(f"{known}, {first} to {last}", "not bold")
-    text.append(f"\nThat all of it is one person: {said['identity_confidence']:.0%} sure", "not bold")
+    text.append(f"\nThat all of it is one person: {words.sure(said['identity_confidence'])} sure", "not bold")
     if said["twin_person_id"]:
         text.append(f"; may also be {said['twin_person_id']}, not tied", "not bold")
     return text.append("\nA test buyer: no rule speaks of them.", "not bold yellow") if said["is_test"] else text
@@ -112,7 +114,7 @@ def _keys(keys: pl.DataFrame) -> Table | None:
         for record in row["records"]:
             platform = record.split(":", 1)[0]
             counts[platform] = counts.get(platform, 0) + 1
-        how = ", ".join(row["how"]) + ("" if row["confidence"] == 1 else f" ({row['confidence']:.0%})")
+        how = ", ".join(row["how"]) + ("" if row["confidence"] == 1 else f" ({words.sure(row['confidence'])})")
         table.add_row(row["key"], how, ", ".join(f"{n} {platform}" for platform, n in counts.items()))
     return table
 

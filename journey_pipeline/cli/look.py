@@ -1,6 +1,6 @@
 """`journey findings`: the worklist in the terminal, or as rows for another program. One buyer's path is explain's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from journey_pipeline.cli.warehouse import Warehouse, opened
 from journey_pipeline.errors import JourneyError, one_of
 from journey_pipeline.invariants import totals
 from journey_pipeline.registry import SEVERITIES, TABLES
-from journey_pipeline.report import words
+from journey_pipeline.report import figures, words
 
 STYLES = {"critical": "bold red", "warning": "yellow", "info": "blue"}
 OVER = ("waived", "resolved")
@@ -44,7 +44,7 @@ def list_findings(
     home: Path | None,
 ) -> int:
     with opened(settings, home) as warehouse:
-        _refuse_unknown(warehouse, owner=owner, invariant=invariant)
+        refuse_unknown(warehouse, owner=owner, invariant=invariant)
         found = warehouse.ask(_WORKLIST, everything=everything, owner=owner, invariant=invariant)
         ordered = found.sort(*worst_first(warehouse.currency), nulls_last=True).select(TABLES["findings"].columns)
         if shape == "json":
@@ -56,7 +56,7 @@ def list_findings(
     return 0
 
 
-def _refuse_unknown(warehouse: Warehouse, **asked: str | None) -> None:
+def refuse_unknown(warehouse: Warehouse, **asked: str | None) -> None:
     known = warehouse.ask(_KNOWN)
     for column, word in asked.items():
         choices = known[column].drop_nulls().to_list()
@@ -83,12 +83,30 @@ def _print(findings: pl.DataFrame, warehouse: Warehouse, *, is_narrowed: bool) -
         what = "Nothing of that is open" if is_narrowed else "Nothing is known to be broken"
         console.print(f"{what}{_as_of(warehouse)}.")
     else:
+        for story in _stories(findings, warehouse):
+            console.print(Padding(story, (1, 0, 0, 0)))
         _print_by_owner(findings, warehouse)
         console.print(Padding(_footer(findings, warehouse), (1, 0, 0, 0)))
     unjudged = warehouse.ask(_UNJUDGED, day_on=warehouse.day_on).item()
     if unjudged:
         rules = words.count(unjudged, "rule")
         console.print(f"[yellow]{rules} could not be judged wholly, because of the sources: journey doctor.[/]")
+
+
+def _stories(findings: pl.DataFrame, warehouse: Warehouse) -> Iterator[Text]:
+    """What happened behind the findings, each event once."""
+    tables = {name: warehouse.ask(f"select * from journey.{name}").lazy() for name in ("incidents", "repairs")}  # noqa: S608  names of ours
+    is_open = ~pl.col("status").is_in(OVER)
+    for story in figures.stories(tables, findings.filter(is_open), warehouse.currency):
+        said = Text.assemble((story.incidents[0].sentence, STYLES[story.severity]))
+        for incident in story.incidents:
+            said.append(f"\n  {words.count(incident.findings, 'finding')} of {incident.invariant}", "bold")
+            said.append(f", {words.team(incident.owner)}. Why: {words.cause(incident.cause)}.", "dim")
+        for first in story.first:
+            said.append(f"\n  First: {first}")
+        if story.waiting:
+            said.append(f"\n  Then: {words.count(story.waiting, 'repair')} held until then: journey repairs")
+        yield said
 
 
 def _print_by_owner(findings: pl.DataFrame, warehouse: Warehouse) -> None:

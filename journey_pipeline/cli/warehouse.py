@@ -16,7 +16,7 @@ from polars import selectors
 from journey_pipeline.errors import JourneyError, SettingsError
 from journey_pipeline.model import Settings
 from journey_pipeline.orchestration.home import Home
-from journey_pipeline.settings import load, places
+from journey_pipeline.settings import Places, load, places
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,10 @@ def opened(settings: Path | None, home: Path | None) -> Iterator[Warehouse]:
         JourneyError: if there is none, or it can't be read.
     """
     where = places(os.environ, settings, home)
-    file = Home(where.home).warehouse
+    place = Home(where.home)
+    file = place.desk if place.desk.is_file() else place.warehouse
     if not file.is_file():
-        raise JourneyError(_missing(where.home))
+        raise JourneyError(missing(where.home))
     try:
         # Whoever publishes renames a new file over this one: what is open here stays as it was.
         db = duckdb.connect(str(file), read_only=True)
@@ -66,21 +67,27 @@ def opened(settings: Path | None, home: Path | None) -> Iterator[Warehouse]:
         raise JourneyError(msg) from error
     with db:
         db.execute("set TimeZone = 'UTC'")
-        yield Warehouse(db, _settings(settings, where.home, where.settings))
+        yield Warehouse(db, _settings(settings, where))
 
 
-def _missing(home: Path) -> str:
+def missing(home: Path) -> str:
+    """The sentence that nothing was run there yet, and where something was."""
     demo = home / "demo"
     hint = f" The demo has one: --home {demo}" if Home(demo).warehouse.is_file() else ""
     return f"no warehouse in {home}: nothing was published there yet. Run first: journey run.{hint}"
 
 
-def _settings(asked: Path | None, home: Path, usual: Path) -> Settings | None:
-    """The file asked for must be right; else that of a demo's home, or the usual one, if it can be read."""
-    if asked:
-        return load(asked)
-    beside = home / "journey.yaml"
+def settings_file(asked: Path | None, where: Places) -> Path:
+    """The file asked for; else that of a demo's home, or the usual one."""
+    beside = where.home / "journey.yaml"
+    return asked or (beside if beside.is_file() else where.settings)
+
+
+def _settings(asked: Path | None, where: Places) -> Settings | None:
+    """The file asked for must be right; any other counts if it can be read."""
     try:
-        return load(beside if beside.is_file() else usual)
+        return load(settings_file(asked, where))
     except SettingsError:
+        if asked:
+            raise
         return None

@@ -61,15 +61,16 @@ def _business(place: Home) -> Iterator[tuple[Path, Mapping[str, str]]]:
     with server.serve(world) as urls:
         file = place.root / "journey.ui.yaml"
         _point(place.root / "journey.yaml", urls, file)
-        yield file, server.secrets()
+        yield file, {**server.secrets(), **business.secrets(place.root)}
 
 
 def _point(source: Path, urls: Mapping[str, str], target: Path) -> None:
     """The same settings, each platform at its address of the moment."""
     yaml = YAML()
     said = yaml.load(source)
-    for name in said["platforms"].keys() & urls.keys():
-        said["platforms"][name]["base_url"] = urls[name]
+    for name, options in said["platforms"].items():
+        if (kind := options.get("type", name)) in urls:
+            options["base_url"] = urls[kind]
     yaml.dump(said, target)
 
 

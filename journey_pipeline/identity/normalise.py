@@ -1,4 +1,4 @@
-"""E-mails, phones and names as keys: what is the same although it is written otherwise. Values only, no ties."""
+"""E-mails, phones, names and companies as keys: what is the same although it is written otherwise. Values only, no ties."""
 
 import phonenumbers
 import polars as pl
@@ -20,7 +20,19 @@ ROLES = (
     "mail", "help", "service", "invoices", "finance", "hr", "marketing", "noreply", "no-reply",
 )  # fmt: skip
 
+# Legal forms, which one system writes and another leaves out.
+LEGAL_FORMS = (
+    "ab", "ag", "as", "bv", "co", "company", "corp", "corporation", "gmbh", "inc", "incorporated", "kg", "limited", "llc",
+    "llp", "lp", "ltd", "nv", "oy", "plc", "pty", "pvt", "sa", "sarl", "sas", "sl", "spa", "srl", "ug",
+)  # fmt: skip
+# What people write where they have no company.
+NO_COMPANY = (
+    "", "freelance", "freelancer", "home", "individual", "na", "none", "null", "personal", "private", "self",
+    "self employed", "student", "test", "unemployed", "unknown",
+)  # fmt: skip
+
 _ADDRESS = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
+_SHORT = 3
 _NORTH_AMERICA = ("US", "CA", "PR", "DO", "JM")
 
 
@@ -51,6 +63,32 @@ def name(text: pl.Expr) -> pl.Expr:
     """Lower-case words in alphabetical order, so that `Last, First` equals `First Last`; null if there are none."""
     words = text.str.to_lowercase().str.extract_all("[\\p{L}\\p{N}'\u2019-]{2,}").list.unique().list.sort()
     return pl.when(words.list.len() > 0).then(words.list.join(" "))
+
+
+def company(text: pl.Expr) -> pl.Expr:
+    """Lower-case words without punctuation and legal form; null for what is no company."""
+    words = text.str.to_lowercase().str.replace_all(r"['\u2019./]", "").str.extract_all(r"[\p{L}\p{N}]+")
+    told = words.list.filter(~pl.element().is_in(LEGAL_FORMS)).list.join(" ")
+    return pl.when(~told.is_in(NO_COMPANY)).then(told)
+
+
+def one_slip(one: str, other: str) -> bool:
+    """Whether two names, as `name` gives them, differ in one word, and there by one letter more, less, wrong or swapped.
+
+    In a word of three letters a wrong letter makes another name (Tim, Tom), so there it is none.
+    """
+    words, others = one.split(), other.split()
+    left, right = [w for w in words if w not in others], [w for w in others if w not in words]
+    if len(words) != len(others) or len(left) != 1 or len(right) != 1:
+        return False
+    (a,), (b,) = left, right
+    start = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    if len(a) != len(b):
+        longer, shorter = (a, b) if len(a) > len(b) else (b, a)
+        return longer[start + 1 :] == shorter[start:]
+    if a[start + 1 :] == b[start + 1 :]:
+        return len(a) > _SHORT
+    return a[start : start + 2] == b[start : start + 2][::-1] and a[start + 2 :] == b[start + 2 :]
 
 
 def phones(texts: pl.Series, country: str | None) -> pl.Series:

@@ -11,7 +11,18 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from journey_pipeline.invariants import causes, evidence, language, money, sources, subjects, verdicts, waivers
+from journey_pipeline.invariants import (
+    causes,
+    crowds,
+    evidence,
+    language,
+    money,
+    sources,
+    subjects,
+    twins,
+    verdicts,
+    waivers,
+)
 from journey_pipeline.invariants.sources import Says, SourceNeeds
 from journey_pipeline.invariants.waivers import Waivers
 from journey_pipeline.model import Rule, Settings
@@ -50,6 +61,9 @@ class Judging:
         if rule.name in self.settings.off:
             return "off", self.settings.off[rule.name]
         lacking = [] if rule.never_unknown else [k for k in _firm(rule) if not self.sources.is_covered(k)]
+        some = [kind.strip("()") for kind in verdicts.needs(rule)]
+        if some and not _firm(rule) and not any(self.sources.is_covered(kind) for kind in some):
+            return "not_covered", f"no platform says {' or '.join(some)}"
         return ("not_covered", f"no platform says {' or '.join(lacking)}") if lacking else ("open", None)
 
     def steps(self, rule: Rule, columns: Iterable[str]) -> verdicts.Steps:
@@ -78,7 +92,8 @@ class Judging:
 class Evaluation:
     """`verdicts`: per table its key and one column per rule. `broken`: rows of finding_days, all of them broken.
 
-    `reasons` counts why rows are excused or unknown; `judging` is what it was all judged with.
+    `reasons` counts why rows are excused or unknown; `judging` is what it was all judged with. `crowds`: where
+    incidents are looked for.
     """
 
     judging: Judging
@@ -86,6 +101,7 @@ class Evaluation:
     broken: pl.DataFrame
     reasons: pl.DataFrame
     invariant_days: pl.DataFrame
+    crowds: tuple[crowds.Crowd, ...]
 
 
 def evaluate(
@@ -96,18 +112,32 @@ def evaluate(
     says: Says,
     as_of: datetime,
     waived: pl.DataFrame | None = None,
+    rebuilt: twins.Rebuilt | None = None,
 ) -> Evaluation:
-    """Judge every rule on its table. `waived`: the lines of the waivers file (`waivers.SCHEMA`)."""
+    """Judge every rule on its table. `waived`: the lines of the waivers file (`waivers.SCHEMA`).
+
+    `rebuilt` makes the tables of a few people taken for others; without it, whatever has a twin and seems broken is unknown.
+    """
     judging = judging_of(tables, rules=rules, settings=settings, says=says, as_of=as_of, waived=waived)
     asked = [rule for rule in judging.rules.values() if judging.gate(rule)[0] == "open"]
     judged = {
         table: _judge_table(table, tables, [rule for rule in asked if rule.on == table], judging)
         for table in dict.fromkeys(rule.on for rule in asked)
     }
+    if rebuilt is not None:
+        judged = twins.judged_again(judged, asked, judging, rebuilt)
+    judged = {
+        table: _with_waivers(frame, [rule for rule in asked if rule.on == table], judging.waivers)
+        for table, frame in judged.items()
+    }
     broken_rows = {rule.name: _broken_rows(rule, judged[rule.on], judging) for rule in asked}
     records = subjects.Records(tables, _wanted(asked, broken_rows))
     broken = [_described(rule, broken_rows[rule.name], records, judging) for rule in asked]
     all_broken = pl.concat([pl.DataFrame(schema=_BROKEN), *broken]).sort("finding_id")
+    found = (
+        crowds.crowd(rule, broken_rows[rule.name], judged[rule.on], judging.steps(rule, judged[rule.on].columns).since)
+        for rule in asked
+    )
     reasons = pl.concat([pl.DataFrame(schema=_REASONS), *(_reasons(rule, judged[rule.on], judging) for rule in asked)])
     return Evaluation(
         judging,
@@ -115,6 +145,7 @@ def evaluate(
         all_broken,
         reasons,
         _invariant_days(judging, judged, all_broken, reasons),
+        tuple(crowd for crowd in found if crowd),
     )
 
 
@@ -149,15 +180,6 @@ def judging_of(
     )
 
 
-def prepared(table: str, tables: Tables) -> pl.LazyFrame:
-    """A table as rules see it: a journey has the suggested twin of its person."""
-    frame = tables[table]
-    if table != "buyer_journeys" or "twin_person_id" in frame.collect_schema():
-        return frame
-    twins = tables["people"].select("person_id", "twin_person_id").filter(pl.col("twin_person_id").is_not_null())
-    return frame.join(twins, on="person_id", how="left", validate="m:1", maintain_order="left")
-
-
 _BROKEN = pl.Schema({c: t for c, t in TABLES["finding_days"].schema.items() if c != "moved_from"})
 
 
@@ -171,20 +193,21 @@ def _firm(rule: Rule) -> list[str]:
 
 def _judge_table(table: str, tables: Tables, rules: Sequence[Rule], judging: Judging) -> pl.DataFrame:
     """The columns of a table that its rules read, and one verdict column per rule."""
-    frame = prepared(table, tables)
+    frame = twins.prepared(table, tables)
     there = frame.collect_schema().names()
     read = _columns_read(rules)
     columns = [c for c in there if c in read]
-    judged = (
+    return (
         frame.select(columns)
         .with_columns(as_of=pl.lit(judging.as_of, dtype=TIME))
         .with_columns(judging.steps(rule, columns).verdict.alias(rule.name) for rule in rules)
         .collect()
         .with_row_index("row")
     )
-    if judging.waivers.is_empty:
-        return judged
-    return judged.with_columns(_waived(rule, judged, judging.waivers) for rule in rules)
+
+
+def _with_waivers(judged: pl.DataFrame, rules: Sequence[Rule], held: Waivers) -> pl.DataFrame:
+    return judged if held.is_empty else judged.with_columns(_waived(rule, judged, held) for rule in rules)
 
 
 def _columns_read(rules: Sequence[Rule]) -> set[str]:
@@ -197,12 +220,17 @@ def _columns_read(rules: Sequence[Rule]) -> set[str]:
             *(sources.REFERS.get((table, kind.strip("()")), "") for kind in verdicts.needs(rule)),
         )
     ]  # fmt: skip
-    over_records = [t for rule in rules for t in (*rule.causes.values(), *rule.records.values())]
+    over_records = [
+        text
+        for rule in rules
+        for text in (*rule.causes.values(), *rule.records.values(), *(which for _, which in money.asks(rule)))
+    ]
     named = [c for text in texts for c in language.columns(text, table)]
     named += [c for text in over_records for c in subjects.row_columns(text)]
     named += [c for rule in rules for c in (*evidence.facts(rule), *language.placeholders(rule.fix))]
     always = (
         *TABLES[table].key,
+        *(column for columns in crowds.OWN.values() for column in columns),
         *_WHAT,
         *_RECORD,
         "twin_person_id",
@@ -303,7 +331,8 @@ def _reasons(rule: Rule, judged: pl.DataFrame, judging: Judging) -> pl.DataFrame
         rows.select(
             invariant=pl.lit(rule.name),
             verdict=pl.col(rule.name).cast(TEXT),
-            verdict_reason=found.reason.fill_null("waived"),
+            # What a waiver covers had another verdict before.
+            verdict_reason=pl.when(found.verdict == pl.col(rule.name)).then(found.reason).fill_null("waived"),
         )
         .group_by("invariant", "verdict", "verdict_reason")
         .agg(rows=pl.len().cast(pl.Int64))

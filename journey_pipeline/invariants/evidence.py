@@ -21,7 +21,7 @@ _CLOCK = "%Y-%m-%d %H:%M UTC"
 
 def facts(rule: Rule) -> tuple[str, ...]:
     """The columns whose values are told: those that the rule lists; where it tells of no record, those it compares."""
-    if rule.evidence or rule.records or rule.core:
+    if rule.evidence or rule.records or rule.source:
         return rule.evidence
     table = TABLES[rule.on]
     named = [c for text in (rule.when, rule.then) for c in language.columns(text, rule.on)]
@@ -108,12 +108,14 @@ def _platforms(rule: Rule, kind: str, sources: SourceNeeds) -> pl.Expr:
 
 def _fact(rule: Rule, column: str) -> pl.Expr:
     """A column and its value; of our own rules in words (`access_lost_at` -> `access lost`), of a user's as written."""
-    words = column.removesuffix("_at").replace("_", " ") if rule.core else column
+    words = column.removesuffix("_at").replace("_", " ") if rule.source else column
     return pl.concat_str(pl.lit(f"{words} "), _value(rule, column))
 
 
 def _value(rule: Rule, column: str) -> pl.Expr:
     dtype = TABLES[rule.on].schema[column]
     value = pl.col(column)
+    if dtype.is_float():
+        value = value.round(2)
     text = value.dt.strftime(_CLOCK) if isinstance(dtype, pl.Datetime) else value.cast(TEXT)
     return text.fill_null("unknown")

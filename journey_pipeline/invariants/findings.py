@@ -8,8 +8,9 @@ from datetime import date
 import polars as pl
 
 from journey_pipeline.invariants import waivers
-from journey_pipeline.invariants.evaluation import Evaluation, Judging, Tables, prepared
+from journey_pipeline.invariants.evaluation import Evaluation, Judging, Tables
 from journey_pipeline.invariants.sources import per_offer
+from journey_pipeline.invariants.twins import prepared
 from journey_pipeline.invariants.verdicts import needs
 from journey_pipeline.model import Rule
 from journey_pipeline.registry import KINDS, TABLES, TEXT
@@ -18,7 +19,7 @@ _IDENTITY = ("finding_id", "invariant", "subject", "person_id", "offer_id")
 # Renewed by each day on which it is broken; kept as they were on any other.
 _DETAILS = (
     "platform", "record_id", "url", "broken_since_at", "severity", "owner", "at_risk_minor", "at_risk_kind", "currency",
-    "money_refs", "identity_confidence", "cause", "fix", "evidence", "evidence_refs",
+    "money_refs", "incident_id", "identity_confidence", "cause", "fix", "evidence", "evidence_refs",
 )  # fmt: skip
 _MONEY = ("at_risk_minor", "at_risk_kind", "currency", "money_refs")
 _DAYS, _FINDINGS = TABLES["finding_days"].schema, TABLES["findings"].schema
@@ -270,7 +271,8 @@ def _todays_verdicts(rule: Rule, group: pl.DataFrame, rows: pl.DataFrame, judgin
     # A row that is no longer there is gone, unless the source that told of it is silent.
     firm = [kind for kind in needs(rule) if not kind.startswith("(")]
     silent = {o: judging.sources.need(firm, (), o).reason for o in (None, *judging.sources.offers)}
-    reason = per_offer(dict.fromkeys(silent) if rule.never_unknown else silent, TEXT, has_offer=True)
+    silent = dict.fromkeys(silent) if rule.never_unknown else silent
+    reason = per_offer(silent, TEXT, has_offer=not rule.every_source)
     is_gone = pl.col("is_there").is_null()
     return group.select("finding_id", "subject", "offer_id").join(found, on="subject", how="left").select(
         "finding_id",

@@ -16,6 +16,7 @@ import great_expectations as gx
 import great_expectations.expectations as gxe
 import pandas as pd
 import polars as pl
+from great_expectations.compatibility.pydantic import ValidationError
 from great_expectations.core import ExpectationSuite, ExpectationSuiteValidationResult, ExpectationValidationResult
 from great_expectations.core.batch_definition import BatchDefinition
 from great_expectations.core.run_identifier import RunIdentifier
@@ -29,20 +30,42 @@ from great_expectations.data_context.types.resource_identifiers import (
     ExpectationSuiteIdentifier,
     ValidationResultIdentifier,
 )
+from great_expectations.exceptions import ExpectationNotFoundError
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
+from great_expectations.expectations.registry import get_expectation_impl
 from great_expectations.expectations.row_conditions import Column
 from great_expectations.render.renderer.site_builder import SiteBuilder
 from great_expectations.render.view import DefaultJinjaPageView
 from jinja2 import ChoiceLoader, PackageLoader
 
-from journey_pipeline.errors import CheckCrashedError
+from journey_pipeline.errors import CheckCrashedError, SettingsError
 from journey_pipeline.invariants import shape
+from journey_pipeline.invariants.own import Own
 from journey_pipeline.invariants.shape import Shape
 from journey_pipeline.model import Rule
-from journey_pipeline.registry import TABLES, VERDICTS
+from journey_pipeline.registry import TABLES, TIME, VERDICTS
+
+Kind = Literal["shape", "invariant", "own"]
 
 _ASKED = ("open", "partial", "closed")
+DAYS = pl.Schema({
+    "day_on": pl.Date(), "suite": pl.String(), "name": pl.String(), "is_success": pl.Boolean(), "unexpected": pl.Int64(),
+})  # fmt: skip
+"""What is kept of each day's checks, to be shown beside the next days'."""
+_ASKS_OF = {
+    "invariant": "Each expectation reads one verdict column of this table. A row whose verdict is holds, pending, excused or "
+    "unknown is as expected; one that is broken is not. Rows that a rule does not speak of have no verdict and are not "
+    "counted. What is broken stops nothing: it is on the worklist.",
+    "own": "Your own expectations, from the folder expectations beside journey.yaml. They never stop a run.",
+    "shape": "What this table must look like whatever the business does: its columns, keys, allowed values and ranges. "
+    "Where one marked “blocks” fails, nothing is published.",
+}  # fmt: skip
+_GATES = {
+    "open": "every case could be judged", "partial": "some cases could not be judged", "closed": "could not be judged",
+}  # fmt: skip
+_SHOWN_DAYS = 7
+
 # What a result may say, as numbers: counts and shares, never one of the values that it looked at.
 _TOLD = (
     "element_count", "missing_count", "missing_percent", "observed_value", "unexpected_count", "unexpected_percent",
@@ -59,7 +82,7 @@ class Check:
 
     table: str
     suite: str
-    kind: Literal["shape", "invariant"]
+    kind: Kind
     name: str
     is_success: bool
     severity: str
@@ -93,7 +116,7 @@ class _Question:
 
     expectation: Expectation
     name: str
-    kind: Literal["shape", "invariant"]
+    kind: Kind
     owner: str
     gate: str | None = None
 
@@ -130,29 +153,35 @@ def check(
     as_of: datetime,
     docs_folder: Path,
     yesterday_counts: Mapping[str, int] | None = None,
+    own: Sequence[Own] = (),
+    before: pl.DataFrame | None = None,
 ) -> Report:
     """Asks every expectation once and writes Data Docs into `docs_folder`, in place of what stood there.
 
     `shapes` are tables of the registry; `verdicts` have one column per invariant; `gates` are today's rows of
-    invariant_days. A rule that could not be asked (gate `not_covered` or `off`) has no check.
+    invariant_days. A rule that could not be asked (gate `not_covered` or `off`) has no check. `own`: the user's
+    expectations. `before`: what earlier days came to (`DAYS`), shown beside.
 
     Raises:
         CheckCrashedError: an expectation raised; nothing is reported and the old Data Docs stay.
+        SettingsError: an expectation of the user's has arguments that it does not take.
     """
     context = _context()
     asset = context.data_sources.add_pandas("journey").add_dataframe_asset("table")
     definition = asset.add_batch_definition_whole_dataframe("whole")
     suites: dict[tuple[str, str], _Answers] = {}
     frames = {name: frame.lazy() for name, frame in shapes.items()}
+    own_batches = list(_own_batches(frames, own))  # a wrong one is refused before anything is asked
     for batches in (
         _shape_batches(frames, as_of, yesterday_counts or {}, _merged_today(frames.get("identity_changes"), gates)),
         _invariant_batches(verdicts, rules, gates),
         [_gate_batch(gates)],
+        own_batches,
     ):
         for batch in batches:
             suites.setdefault((batch.table, batch.suite), []).extend(_ask(definition, batch))
     _refuse_crashes(suites)
-    _write_docs(context, suites, as_of, docs_folder)
+    _write_docs(context, suites, as_of, docs_folder, pl.DataFrame(schema=DAYS) if before is None else before)
     checks = [_check(*key, *answer) for key, answers in suites.items() for answer in answers]
     return Report(tuple(checks), docs_folder / "index.html")
 
@@ -180,8 +209,9 @@ def _shape_batches(
     for name, frame in frames.items():
         table, columns = TABLES[name], frame.collect_schema().names()
         whole, *asked = shape.applying(
-            table, columns, tuple(frames), as_of=as_of, yesterday=yesterday.get(name, 0), merged=merged
-        )
+            table, columns, tuple(frames), as_of=as_of, yesterday=yesterday.get(name, 0), merged=merged,
+            expected=shape.people_named(frames) if name == "people" else None,
+        )  # fmt: skip
         # Every column is named to GX, but only those that a rule reads are handed over.
         yield _Batch(name, f"{name}_shape", pd.DataFrame(columns=columns), [_shape_question(whole)])
         data = shape.read(table, frame, asked, frames).collect().to_pandas()
@@ -239,6 +269,7 @@ _NATIVE: Mapping[shape.Kind, Callable[[Shape], _Native]] = {
     "rows": lambda rule: (
         gxe.ExpectTableRowCountToBeBetween, {"min_value": rule.low, "max_value": rule.high}
     ),
+    "exactly": lambda rule: (gxe.ExpectTableRowCountToEqual, {"value": rule.low}),
 }  # fmt: skip
 
 
@@ -280,6 +311,49 @@ def _verdict_questions(rule: Rule, day: Mapping[str, Any]) -> tuple[_Question, _
         _Question(kept, rule.name, "invariant", rule.owner, day["gate"]),
         _Question(said, name, "shape", "data"),
     )
+
+
+def _own_batches(frames: Mapping[str, pl.LazyFrame], own: Sequence[Own]) -> Iterator[_Batch]:
+    """The user's expectations, each over the columns that it names."""
+    mistakes: dict[str, list[str]] = {}
+    questions: dict[str, list[_Question]] = {}
+    for one in own:
+        try:
+            questions.setdefault(one.table, []).append(_own_question(one))
+        except ExpectationNotFoundError:
+            mistakes.setdefault(one.file, []).append(f"{one.name}: {one.type} can't be asked by the installed version")
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+            mistakes.setdefault(one.file, []).append(f"{one.name}: {one.type}: {faults}")
+    if mistakes:
+        file, listed = next(iter(mistakes.items()))
+        raise SettingsError(file, listed)
+    for table, asked in questions.items():
+        wanted = dict.fromkeys(column for one in own if one.table == table for column in one.columns())
+        frame = frames.get(table, pl.LazyFrame(schema=TABLES[table].schema))
+        there = frame.collect_schema().names()
+        # Times without a zone: GX walks those with one value by value, and compares them with no text.
+        cells = [_plain(column, TABLES[table].schema[column]) for column in wanted if column in there]
+        yield _Batch(table, f"{table}_own", frame.select(cells).collect().to_pandas(), asked)
+
+
+def _plain(column: str, dtype: pl.DataType) -> pl.Expr:
+    return pl.col(column).dt.replace_time_zone(None) if dtype == TIME else pl.col(column)
+
+
+def _own_question(one: Own) -> _Question:
+    expectation = get_expectation_impl(one.type)
+    owner = str(one.meta.get("owner", "yours"))
+    said = one.description or f"{_words_of(one.type)}: {', '.join(f'{k} {v}' for k, v in one.kwargs.items())}."
+    made = expectation(
+        **one.kwargs, severity=FailureSeverity(one.severity), description=said, meta={**one.meta, "name": one.name}
+    )
+    return _Question(made, one.name, "own", owner)
+
+
+def _words_of(kind: str) -> str:
+    """`expect_column_values_to_be_between` -> `Expect column values to be between`."""
+    return kind.replace("_", " ").capitalize()
 
 
 def _gate_batch(gates: pl.DataFrame) -> _Batch:
@@ -358,29 +432,48 @@ class Page(DefaultJinjaPageView):
 
     _template = "page.j2"
 
-    def __init__(self, **folders: Any) -> None:
+    def __init__(self, suites: Mapping[str, Any], **folders: Any) -> None:
         super().__init__(**folders)
+        self.env.globals["suites"] = suites
         ours, theirs = PackageLoader("journey_pipeline.invariants", "data_docs"), self.env.loader
         self.env.loader = ChoiceLoader([ours, theirs] if theirs else [ours])
 
 
-def _write_docs(context: EphemeralDataContext, suites: _Suites, as_of: datetime, folder: Path) -> None:
+def _write_docs(
+    context: EphemeralDataContext, suites: _Suites, as_of: datetime, folder: Path, before: pl.DataFrame
+) -> None:
     """Builds the site beside the folder and renames it over, so that a reader never sees half a site."""
     run = RunIdentifier(run_name=f"{as_of:%Y-%m-%d}", run_time=as_of)
+    told: dict[str, Any] = {}
     for (table, suite), answers in suites.items():
         key = ValidationResultIdentifier(ExpectationSuiteIdentifier(suite), run, table)
-        context.validation_results_store.set(key, _shown(table, suite, run, answers))
+        mine = before.filter(pl.col("suite") == suite, pl.col("day_on") < as_of.date()).sort("day_on")
+        context.validation_results_store.set(key, _shown(table, suite, run, answers, mine))
+        told[suite] = _told_of(table, suite, answers, mine)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
         built, old = Path(beside) / "new", Path(beside) / "old"
-        _build_site(context, built, pages=len(suites))
+        _build_site(context, built, told)
         if folder.exists():
             folder.rename(old)
         built.rename(folder)
 
 
-def _build_site(context: EphemeralDataContext, folder: Path, *, pages: int) -> None:
-    view = {"module_name": __name__, "class_name": Page.__name__}
+def _told_of(table: str, suite: str, answers: _Answers, before: pl.DataFrame) -> dict[str, Any]:
+    """What our pages say of a suite beside GX's own: what it is about, and how the last days went."""
+    kind = suite.removeprefix(f"{table}_").removesuffix("s")
+    days = before.group_by("day_on", maintain_order=True).agg(pl.len(), failed=(~pl.col("is_success")).sum())
+    failed = [question for question, result in answers if not result.success]
+    return {
+        "kind": kind, "table": table, "grain": TABLES[table].grain, "asks": _ASKS_OF[kind],
+        "asked": len(answers), "failed": len(failed), "stops": sum(question.is_blocking for question in failed),
+        "days": [{"day": f"{day:%Y-%m-%d}", "asked": asked, "failed": bad} for day, asked, bad in days.tail(_SHOWN_DAYS).iter_rows()],
+    }  # fmt: skip
+
+
+def _build_site(context: EphemeralDataContext, folder: Path, suites: Mapping[str, Any]) -> None:
+    view = {"module_name": __name__, "class_name": Page.__name__, "suites": suites}
+    pages = len(suites)
     site = SiteBuilder(
         data_context=context,
         store_backend={"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)},
@@ -398,12 +491,18 @@ def _build_site(context: EphemeralDataContext, folder: Path, *, pages: int) -> N
         raise CheckCrashedError(msg)
 
 
-def _shown(table: str, suite: str, run: RunIdentifier, answers: _Answers) -> ExpectationSuiteValidationResult:
+def _shown(
+    table: str, suite: str, run: RunIdentifier, answers: _Answers, before: pl.DataFrame
+) -> ExpectationSuiteValidationResult:
     """The answers as Data Docs show them: failures first, counts and never a value of the data."""
+    days = {str(name): part for (name,), part in before.partition_by("name", as_dict=True).items()}
     passed = sum(bool(result.success) for _, result in answers)
     return ExpectationSuiteValidationResult(
         success=passed == len(answers),
-        results=[_without_values(*answer) for answer in sorted(answers, key=lambda answer: bool(answer[1].success))],
+        results=[
+            _without_values(*answer, days.get(answer[0].name, before.clear()))
+            for answer in sorted(answers, key=lambda answer: bool(answer[1].success))
+        ],
         suite_name=suite,
         statistics={
             "evaluated_expectations": len(answers),
@@ -415,10 +514,19 @@ def _shown(table: str, suite: str, run: RunIdentifier, answers: _Answers) -> Exp
     )
 
 
-def _without_values(question: _Question, result: ExpectationValidationResult) -> ExpectationValidationResult:
-    """GX shows of ours only the description, as the markup that it is: so that says who minds, and how much."""
+def _without_values(
+    question: _Question, result: ExpectationValidationResult, before: pl.DataFrame
+) -> ExpectationValidationResult:
+    """GX shows of ours only the description, as the markup that it is: so that says who minds, how much, since when."""
     config = question.expectation.configuration
     minds = [question.severity, question.owner, *(["blocks"] if question.is_blocking else [])]
+    if question.gate is not None:
+        within = (question.expectation.meta or {}).get("within")
+        minds += [*([f"within {within}"] if within and within != "0" else []), _GATES[question.gate]]
+    if before["unexpected"].sum() or not before["is_success"].all():
+        minds.append(
+            "unexpected on the days before: " + ", ".join(f"{n:,}" for n in before["unexpected"].tail(_SHOWN_DAYS))
+        )
     # An open `$` would start one of GX's own placeholders.
     claim = html.escape(_claim(question, result)).replace("$", "&#36;")
     config.description = f"{claim} <small>{html.escape(' · '.join(minds))} · <code>{question.name}</code></small>"

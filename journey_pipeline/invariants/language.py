@@ -16,7 +16,10 @@ from journey_pipeline.invariants import catalogue, sources
 from journey_pipeline.model import Rule
 from journey_pipeline.registry import KINDS, NO_PERSON, TABLES, TIME
 
-TABLES_OF_RULES = ("people", "buyer_journeys", *(k for k in KINDS if k not in NO_PERSON), "products", "source_health")
+TABLES_OF_RULES = (
+    "people", "buyer_journeys", *(k for k in KINDS if k not in NO_PERSON), "contact_keys", "products",
+    "campaigns", "pulses", "reported_vs_actual", "source_health",
+)  # fmt: skip
 
 
 def _words(text: str) -> frozenset[str]:
@@ -50,7 +53,7 @@ _COMPARES = ("=", "<>", "!=", "<", ">", "<=", ">=")
 _ARITHMETIC = ("+", "-", "*", "/", "%", "||", "::")
 _NO_CLOCK = "compare days (paid_at::date >= date '2026-01-31') or as_of; the clock may not be read"
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
-_OURS_ONLY = ("refs", "causes", "evidence", "records", "core", "never_unknown", "source")
+_OURS_ONLY = ("refs", "causes", "evidence", "records", "core", "never_unknown", "every_source", "source")
 _OWNER = re.compile(r"^([a-z0-9_]+|[^@\s]+@[^@\s]+)$")
 
 

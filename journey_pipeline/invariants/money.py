@@ -20,6 +20,7 @@ _TOTALS = ("at_risk_minor", "expected_minor", "waived_minor", "waived_expected_m
 # Which records an amount may stand on, the room that each has, and the order in which they are filled.
 _STANDS_ON: Mapping[str, tuple[str, str, str, bool]] = {
     "payment": ("payments", "is_primary and status = 'succeeded' and currency = row_risk_currency", "amount_minor", True),
+    "sale": ("payments", "is_primary and status = 'succeeded' and sale_id = row_sale_id", "amount_minor", True),
     "subscription": ("subscriptions", "is_primary and is_live", "amount_minor", False),
     "access": ("access", "is_open", "", True),
 }  # fmt: skip
@@ -82,6 +83,8 @@ def _stands_on(rule: Rule) -> str:
 
 
 def _own_ref(rule: Rule) -> pl.Expr:
+    if rule.refs == "person" and "person_id" in TABLES[rule.on].schema:
+        return spelled("person:{}", "person_id")
     if rule.on in KINDS:
         return spelled(f"{singular(rule.on)}:{{}}:{{}}", "platform", "record_id")
     return subject(rule.on)
@@ -99,7 +102,7 @@ def _filled(rule: Rule, rows: pl.DataFrame, records: Records, stands_on: str) ->
     amounts = found.join(rows.select("row", "at_risk_minor"), on="row", how="left", maintain_order="left").select(
         "row",
         "at_risk_minor",
-        ref=spelled(f"{stands_on}:{{}}:{{}}", "platform", "record_id"),
+        ref=spelled(f"{singular(kind)}:{{}}:{{}}", "platform", "record_id"),
         room=pl.col(room).fill_null(0) if room else pl.lit(0, dtype=pl.Int64),
     )
     before = pl.col("room").cum_sum().over("row") - pl.col("room")

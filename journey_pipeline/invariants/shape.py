@@ -11,10 +11,21 @@ from typing import Literal
 
 import polars as pl
 
-from journey_pipeline.registry import FLOAT, INT, KINDS, TEXT, TIME, Table
+from journey_pipeline.registry import FLOAT, INT, KINDS, NO_PERSON, TEXT, TIME, Table
 
 Kind = Literal[
-    "columns", "not_null", "unique", "allowed", "range", "time", "format", "currency", "order", "parent", "rows"
+    "columns",
+    "not_null",
+    "unique",
+    "allowed",
+    "range",
+    "time",
+    "format",
+    "currency",
+    "order",
+    "parent",
+    "rows",
+    "exactly",
 ]
 
 
@@ -44,11 +55,11 @@ _ALSO_REQUIRED = {"bookings": ("starts_at",)}
 # Plans may lie ahead, as all that ends in `_ends_at`: a cancelled subscription's right lasts as long as it is paid for.
 _MAY_LIE_AHEAD = {
     "starts_at", "expires_at", "due_at", "paid_until_at", "access_due_at", "grant_missing_at", "entitlement_ended_at",
-    "churned_at",
+    "churned_at", "next_step_at", "ends_at", "settle_by_at",
 }  # fmt: skip
 # Sums less refunds fall below zero where a platform says a refund larger than its payment; that warns, so these do.
 _NETS = {"net_minor", "lifetime_minor", "payer_net_minor", "sold_30d_minor"}
-_SHARES = {"identity_confidence": 1.0, "confidence": 1.0, "progress": 100.0}
+_SHARES = {"identity_confidence": 1.0, "confidence": 1.0, "probability": 1.0, "progress": 100.0}
 # An unpaid journey has no currency of its own, yet may hold subscriptions that have one.
 _CURRENCY_OF = {
     "offer_price_minor": "offer_currency",
@@ -79,23 +90,41 @@ def rules(table: Table) -> tuple[Shape, ...]:
 
 
 def applying(
-    table: Table, columns: Sequence[str], tables: Sequence[str], *, as_of: datetime, yesterday: int, merged: int
+    table: Table,
+    columns: Sequence[str],
+    tables: Sequence[str],
+    *,
+    as_of: datetime,
+    yesterday: int,
+    merged: int,
+    expected: int | None = None,
 ) -> tuple[Shape, ...]:
     """The rules that can be asked today, with today's bounds; a missing column is the rule `shape_columns`'s to say.
 
-    `rows` rules need a count of `yesterday`, less people `merged` since.
+    `rows` rules need a count of `yesterday`, less people `merged` since; `exactly` rules what is `expected`.
     """
     present, known = set(columns), set(tables)
     return tuple(
-        _bounded(rule, as_of, yesterday, merged)
+        _bounded(rule, as_of, yesterday, merged, expected)
         for rule in rules(table)
         if (rule.kind == "columns" or present.issuperset(rule.columns))
         and (rule.kind != "rows" or yesterday)
+        and (rule.kind != "exactly" or expected is not None)
         and (rule.kind != "parent" or rule.parent in known)
     )
 
 
-def _bounded(rule: Shape, as_of: datetime, yesterday: int, merged: int) -> Shape:
+def people_named(tables: Mapping[str, pl.LazyFrame]) -> int | None:
+    """How many people the records of all kinds name; None where no record of a person is at hand."""
+    told = [frame.select("person_id") for kind, frame in tables.items() if kind in KINDS and kind not in NO_PERSON]
+    if not told:
+        return None
+    return int(pl.concat(told).select(pl.col("person_id").drop_nulls().n_unique()).collect().item())
+
+
+def _bounded(rule: Shape, as_of: datetime, yesterday: int, merged: int, expected: int | None) -> Shape:
+    if rule.kind == "exactly":
+        return replace(rule, claim=f"{rule.claim} Expected: {expected:,}.", low=expected, high=expected)
     if rule.kind == "time":
         return replace(rule, low=_microseconds(EARLIEST), high=_microseconds(as_of + timedelta(days=1)))
     if rule.kind == "rows":
@@ -165,6 +194,9 @@ def _rules(table: Table) -> Iterator[Shape]:
     if table.name in _COUNTED:
         claim = "Rows are at least half and at most three times yesterday's."
         yield Shape("shape_rows", "rows", (), claim, is_blocking=False, low=0.5, high=3.0)
+    if table.name == "people":
+        claim = "As many people as the records of all kinds name: nobody was lost, nobody made up."
+        yield Shape("shape_people_of_records", "exactly", (), claim)
     if table.name in _KEPT:
         claim = "Rows are at least 98 % of yesterday's, not counting people merged today."
         yield Shape("shape_rows", "rows", (), claim, is_blocking=False, low=0.98)

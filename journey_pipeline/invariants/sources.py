@@ -37,6 +37,16 @@ REFERS: Mapping[tuple[str, str], str] = {
     ("access", "subscriptions"): "paid_by_ref is not null",
     ("subscriptions", "payments"): "paid_count > 0",
     ("tickets", "payments"): "is_payer",
+    ("agreements", "messages"): "sent_at is not null",
+    ("bookings", "agreements"): "starts_at is not null",
+    ("pulses", "leads"): "kind = 'leads'",
+    ("pulses", "payments"): "kind = 'payments'",
+    ("pulses", "bookings"): "kind = 'bookings'",
+    ("reported_vs_actual", "payments"): "kind = 'payments'",
+    ("reported_vs_actual", "leads"): "kind = 'leads'",
+    # Whoever answers a survey may be answered in any of the ways that are connected.
+    ("surveys", "tickets"): "person_id is not null",
+    ("surveys", "bookings"): "person_id is not null",
 }
 
 
@@ -51,12 +61,18 @@ _BEHIND: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         **_told("crm_owner crm_source crm_campaign crm_stage is_crm_customer crm_customer_at", "contacts"),
         **_told("lifetime_minor lifetime_other first_paid_at has_net_payment", "payments"),
         **_told("first_lead_at lead_source lead_campaign", "leads"),
+        **_told("first_answer_at", "messages", "leads"),
         **_told("expected_minor", "leads", "payments"),
         **_told("first_booked_at", "bookings"),
         **_told("has_agreed", "agreements", "deals"),
         **_told("has_comp_access last_use_at", "access"),
+        **_told("person_subscription_count person_cancelling_count person_subscription_minor", "subscriptions"),
         **_told("opted_out_at", "consents"),
         **_told("mailed_after_optout_at", "messages", "consents"),
+        **_told("consent_platform_count stale_opt_in_count", "consents"),
+        **_told("bounced_at", "messages"),
+        **_told("reached_at", "messages", "tickets"),
+        **_told("account_count second_account_at", "access"),
     },
     "buyer_journeys": {
         **_told("first_touch_at first_channel last_channel", "touchpoints"),
@@ -67,7 +83,7 @@ _BEHIND: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         **_told("won_at deal_count has_matching_deal deal_lost_at", "deals"),
         **_told("agreed_minor agreed_currency", "(agreements)", "(deals)"),
         **_told("paid_at refunded_at renewed_at paid_minor refunded_minor net_minor", "payments"),
-        **_told("currency has_mixed_currency payment_count test_paid_at", "payments"),
+        **_told("currency has_mixed_currency payment_count test_paid_at pending_method", "payments"),
         **_told("money_at entitled_by entitled_from_at is_paying access_due_at", "payments", "(subscriptions)"),
         **_told("entitlement_ended_at entitlement_ended_by", "payments", "(subscriptions)"),
         **_told("subscription_count live_subscription_count cancelling_subscription_count", "subscriptions"),
@@ -76,18 +92,53 @@ _BEHIND: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         **_told("grant_missing_at is_granted_to_other is_granted_by_other is_use_tracked", "access"),
         **_told("has_account_on_target has_unmapped_access other_person_access_ref", "access"),
         **_told("unowed_count is_charged_since_loss has_other_offer_access", "access", "payments", "(subscriptions)"),
-        **_told("welcomed_at", "messages"),
+        **_told("welcomed_at cart_mail_at sales_mail_at", "messages"),
         **_told("notified_at", "notifications"),
         **_told("ticket_at ticket_resolved_at ticket_count", "tickets"),
     },
     "payments": {
-        **_told("is_granted_to_other", "access"),
+        **_told("is_granted_to_other access_gap_at", "access"),
         **_told("subscription_ended_at subscription_instalments is_arrears", "(subscriptions)"),
+        **_told("notified_at dispute_notified_at", "notifications"),
+        **_told("chased_at", "messages"),
     },
-    "subscriptions": _told("paid_count last_paid_at paid_until_at", "payments"),
+    "subscriptions": {
+        **_told("paid_count last_paid_at paid_until_at last_refunded_at", "payments"),
+        **_told("seats_used seats_over_at", "access"),
+    },
     "tickets": {
         **_told("is_payer payer_net_minor currency", "payments"),
         **_told("has_all_access", "access", "payments"),
+        **_told("has_paid refund_at", "payments"),
+        **_told("has_used_since", "access"),
+    },
+    "surveys": {
+        **_told("has_bought payer_net_minor currency", "payments"),
+        **_told("has_comp_access", "access"),
+        **_told("followed_up_at", "messages", "(tickets)", "(bookings)"),
+    },
+    "contact_keys": _told("key retired_at is_survivor_named", "contacts"),
+    "contacts": _told("is_form_source has_lead", "leads"),
+    "bookings": {
+        **_told("next_step_at", "bookings", "deals", "payments", "(agreements)"),
+        **_told("paid_before_at", "payments"),
+        **_told("followed_up_at", "messages", "bookings"),
+    },
+    "agreements": {
+        **_told("followed_up_at", "(messages)"),
+        **_told("paid_after_at", "payments"),
+    },
+    "campaigns": {
+        **_told("clicks_3d cost_3d_minor live_since_at", "spend"),
+        **_told("touches_3d has_renamed_touches is_source_untagged", "touchpoints"),
+        **_told("leads_3d is_source_silent", "leads"),
+        **_told("orders_3d", "payments", "touchpoints"),
+        **_told("expected_leads_3d", "leads", "touchpoints"),
+    },
+    "pulses": _told("last_at usual_per_day silent_days silent_minor", "(leads)", "(payments)", "(bookings)"),
+    "reported_vs_actual": {
+        **_told("claim value_reported", "reported"),
+        **_told("value_computed difference ratio usual_ratio", "reported", "(payments)", "(leads)"),
     },
     "products": {**_told("is_in_use", "payments", "access"), **_told("sold_30d_minor", "payments")},
 }
@@ -122,6 +173,11 @@ class SourceNeeds:
     def offers(self) -> tuple[str, ...]:
         return tuple(self._offers)
 
+    @property
+    def connected(self) -> frozenset[str]:
+        """The platforms that say anything."""
+        return frozenset(platform for sources in self._says.values() for platform, _ in sources)
+
     def is_covered(self, kind: str) -> bool:
         """Whether any connected platform says the kind."""
         return bool(self._says.get(kind))
@@ -133,8 +189,7 @@ class SourceNeeds:
         if offer is None or kind not in ("access", "payments", "subscriptions"):
             return everywhere
         refs = offer.grants if kind == "access" else offer.bought_as
-        connected = {platform for sources in self._says.values() for platform, _ in sources}
-        platforms = {ref.split(":")[0] for ref in refs} & connected
+        platforms = {ref.split(":")[0] for ref in refs} & self.connected
         return [source for source in everywhere if source[0] in platforms] if platforms else everywhere
 
     def platforms(self, kind: str, offer_id: str | None = None) -> str:

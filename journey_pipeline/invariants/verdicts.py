@@ -43,19 +43,22 @@ def steps(
     """The steps of docs/definitions.md, Verdicts, as expressions; `columns` are those that the frame has."""
     asked = () if rule.never_unknown else needs(rule)
     shown_by = [kind.strip("()") for kind in behind(language.columns(rule.then, rule.on), rule.on)]
-    row = of_rows(rule, asked, shown_by, sources, has_offer="offer_id" in columns)
+    row = of_rows(rule, asked, shown_by, sources, has_offer="offer_id" in columns and not rule.every_source)
     speaks, holds = _is(rule.when), _is(rule.then)
     if "is_test" in columns:
         speaks &= ~pl.col("is_test").fill_null(value=False)
     is_unsure = _never()
     if "identity_confidence" in columns:
         is_unsure = (pl.col("identity_confidence") < thresholds.identity_sure).fill_null(value=False)
-    twin = pl.col("twin_person_id") if "twin_person_id" in columns else pl.lit(None, dtype=TEXT)
+    is_asked = "twin_person_id" in columns and not rule.judges_identity
+    twin = pl.col("twin_person_id") if is_asked else pl.lit(None, dtype=TEXT)
     since = pl.col(rule.since) if rule.since else pl.lit(None, dtype=TIME)
     deadline = after(since, rule.within or "0", zone)
     excuses = [(reason, _is(text)) for reason, text in rule.unless.items()]
-    # What had to be shown may have been shown at the first purchase already, however new the present one is.
-    first = pl.min_horizontal(since, "money_at") if "money_at" in columns else since
+    # What had to be shown may have been shown at the first purchase already, however new the present one is. A rule
+    # without grace is about a misdeed: it was shown when it happened, or never.
+    is_owed = "money_at" in columns and rule.within not in (None, "0")
+    first = pl.min_horizontal(since, "money_at") if is_owed else since
     excuses.append(("before_history", (first < row.history_from).fill_null(value=False)))
     is_in_time = (pl.min_horizontal("as_of", row.until) <= deadline).fill_null(value=False)
 

@@ -6,7 +6,7 @@ What a waived row becomes is verdicts' (excused) and findings' (waived); where t
 import csv
 import hashlib
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -20,7 +20,19 @@ from journey_pipeline.registry import DAY, TABLES, TEXT
 
 SCHEMA = pl.Schema({"finding": TEXT, "reason": TEXT, "who": TEXT, "until_on": DAY})
 _FIELDS = ("finding", "reason", "who", "until")
+HEADER = ",".join(_FIELDS) + "\n"
 _ID_LENGTH = 16
+_SUBJECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "people": ("person", ("person_id",)),
+    "buyer_journeys": ("journey", ("person_id", "offer_id")),
+    "products": ("product", ("product_ref",)),
+    "campaigns": ("campaign", ("source", "campaign")),
+    "pulses": ("pulse", ("kind", "platform", "label")),
+    "reported_vs_actual": ("report", ("report", "metric", "starts_on", "ends_on")),
+    "source_health": ("source", ("platform", "resource")),
+    "contact_keys": ("key", ("key", "platform", "record_id")),
+}
+"""Table -> the word that its subjects begin with, and the columns that follow; a record's is its kind, platform and id."""
 
 
 def parse(text: str, path: str = "waivers.csv") -> pl.DataFrame:
@@ -54,25 +66,35 @@ def parse(text: str, path: str = "waivers.csv") -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
+def appended(text: str, values: Mapping[str, str], path: str = "waivers.csv") -> str:
+    """A waivers file with one line more, in the order of its own header.
+
+    Raises:
+        SettingsError: if the file is wrong already, or the line would be.
+    """
+    parse(text, path)
+    fields = [{"subject": "finding"}.get(field.strip(), field.strip()) for field in text.partition("\n")[0].split(",")]
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([" ".join(values.get(field, "").split()) for field in fields])
+    whole = text + ("" if text.endswith("\n") else "\n") + line.getvalue()
+    parse(whole, path)
+    return whole
+
+
 def unknown_ids(lines: pl.DataFrame, known: Collection[str]) -> list[str]:
     """The finding ids that no finding has; worth a warning."""
     ids = lines["finding"].unique().sort()
-    return [i for i in ids if _is_id(i) and i not in known]
+    return [i for i in ids if is_id(i) and i not in known]
 
 
 def subject(table: str) -> pl.Expr:
     """What a row of a table is about, `type:id`."""
-    match table:
-        case "people":
-            return spelled("person:{}", "person_id")
-        case "buyer_journeys":
-            return spelled("journey:{}:{}", "person_id", pl.col("offer_id").fill_null("-"))
-        case "products":
-            return spelled("product:{}", "product_ref")
-        case "source_health":
-            return spelled("source:{}:{}", "platform", "resource")
-        case _:
-            return spelled(f"{table}:{{}}:{{}}", "platform", "record_id")
+    begins, columns = _SUBJECTS.get(table, (table, ("platform", "record_id")))
+    is_day = [TABLES[table].schema[column] == DAY for column in columns]
+    texts = [pl.col(c).dt.to_string("%Y-%m-%d") if d else pl.col(c) for c, d in zip(columns, is_day, strict=True)]
+    # Money that no offer lists has a journey of its own.
+    known = [text.fill_null("-") if c == "offer_id" else text for c, text in zip(columns, texts, strict=True)]
+    return spelled(":".join([begins, *("{}" for _ in columns)]), *known)
 
 
 def hashed(named: pl.Series) -> pl.Series:
@@ -109,7 +131,7 @@ class Waivers:
             named = pl.concat([named, was])
         named = named.with_columns(subject=subject(rule.on))
         hits = [named.join(self.by_text, left_on="subject", right_on="finding")]
-        if self.by_text["finding"].map_elements(_is_id, return_dtype=pl.Boolean).any():
+        if self.by_text["finding"].map_elements(is_id, return_dtype=pl.Boolean).any():
             ids = named.with_columns(finding=finding_id(rule.name))
             hits.append(ids.join(self.by_text, on="finding"))
         if "person_id" in keys:
@@ -162,5 +184,6 @@ def _aliases(changes: pl.DataFrame | None, day: date) -> pl.DataFrame:
     return pl.DataFrame(pairs, schema={"was": TEXT, "person_id": TEXT}, orient="row")
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
+    """Whether it has the form of a finding id."""
     return len(text) == _ID_LENGTH and all(c in "0123456789abcdef" for c in text)

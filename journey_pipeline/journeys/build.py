@@ -6,19 +6,25 @@ from dataclasses import dataclass
 import polars as pl
 
 from journey_pipeline.identity import PERSON_KINDS, Identity
-from journey_pipeline.journeys import holdings, sales
+from journey_pipeline.journeys import calls, holdings, sales, service
+from journey_pipeline.journeys.campaigns import campaigns
+from journey_pipeline.journeys.contacts import contacts
 from journey_pipeline.journeys.entitlement import entitlement
 from journey_pipeline.journeys.events import events
+from journey_pipeline.journeys.figures import reported_vs_actual
 from journey_pipeline.journeys.paths import JOURNEY, paths
 from journey_pipeline.journeys.people import people
 from journey_pipeline.journeys.place import ATTACHED, attach, place
 from journey_pipeline.journeys.products import products
+from journey_pipeline.journeys.pulses import pulses
 from journey_pipeline.journeys.scope import Scope, beside, ref
 from journey_pipeline.registry import KINDS, NO_PERSON, TABLES
 
-_COPY_OF_BOOKING = pl.duration(minutes=5)
 # Columns of placed records that nothing is derived from; `_published` has them.
-_UNREAD = ("email", "phone", "keys", "url", "first_loaded_at", "person_id", "identity_confidence")
+_UNREAD = {"email", "phone", "keys", "url", "first_loaded_at", "person_id", "identity_confidence"}
+_READ_OF = {
+    "subscriptions": {"first_loaded_at"}, "bookings": {"first_loaded_at"}, "messages": {"email"}, "access": {"email"},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,14 @@ def build(kinds: Mapping[str, pl.DataFrame], identity: Identity, scope: Scope) -
         "people": everyone.lazy().select(TABLES["people"].columns),
         "buyer_journeys": walked.lazy().select(TABLES["buyer_journeys"].columns),
         "products": products(real, scope).collect().lazy(),
+        "contact_keys": _contact_keys(placed).lazy(),
+        **{name: frame.collect().lazy() for name, frame in _groups(real, placed, kinds, scope).items()},
         **{kind: kinds[kind].lazy().select(KINDS[kind].columns) for kind in NO_PERSON},
     }
     # What is published is let go: a business's records fill most of the memory there is.
     published = {kind: _published(kind, real.pop(kind), placed.pop(kind), scope) for kind in PERSON_KINDS}
     tables |= {kind: frame.lazy().drop("person") for kind, frame in published.items()}
-    return Journeys({**tables, "journey_events": events(published).lazy()})
+    return Journeys({**tables, "journey_events": events(published, scope).lazy()})
 
 
 def _laid_out(
@@ -52,14 +60,17 @@ def _laid_out(
 ) -> tuple[dict[str, pl.LazyFrame], pl.DataFrame, pl.DataFrame]:
     """The records of real people with what is derived of each, people, and journeys."""
     real = {
-        k: f.lazy().filter(~pl.col("is_test") & pl.col("person").is_not_null()).drop(_UNREAD) for k, f in placed.items()
+        k: f.lazy().filter(~pl.col("is_test") & pl.col("person").is_not_null()).drop(_UNREAD - _READ_OF.get(k, set()))
+        for k, f in placed.items()
     }
     real["access"] = holdings.access(real["access"], scope).with_columns(ref=ref()).collect().lazy()
     known = _known(identity)
-    paid = sales.payments(real["payments"], real["subscriptions"], real["access"], known, scope).lazy()
-    agreed = sales.subscriptions(real["subscriptions"], paid).lazy()
-    real |= {"payments": paid, "subscriptions": agreed, "bookings": _bookings(real["bookings"])}
-    real["access"] = _offer_of_access(real["access"], paid, agreed, scope).collect().lazy()
+    sold = sales.payments(real["payments"], real["subscriptions"], real["access"], known, scope)
+    paid = service.payments(sold, _anybodys(placed["notifications"]), real["messages"]).lazy()
+    agreed = sales.subscriptions(real["subscriptions"], paid, real["access"]).lazy()
+    real |= {"payments": paid, "subscriptions": agreed, "bookings": calls.bookings(real["bookings"])}
+    held = _offer_of_access(real["access"], paid, agreed, scope)
+    real["access"] = holdings.with_siblings(held).collect().lazy()
 
     pairs = _pairs(real, scope)
     money = sales.money_at(paid, agreed).collect().lazy()
@@ -70,15 +81,36 @@ def _laid_out(
             .collect()
             .lazy()
         )
-    for kind in ("messages", "touchpoints"):
+    for kind in ("messages", "touchpoints", "surveys"):
         real[kind] = real[kind].with_columns(ref=ref())
     everyone = people(real, {k: f.lazy().drop_nulls("person") for k, f in placed.items()}, identity, scope)
+    (expected_minor,) = everyone["expected_minor"].head(1).to_list() or [None]
+    real |= {kind: f.collect().lazy() for kind, f in calls.what_followed(real, expected_minor).items()}
+    real["contacts"] = contacts(real["contacts"], real["leads"], scope).collect().lazy()
     entitled = entitlement(paid, agreed, scope).collect().lazy()
     walked = paths(
         {**real, "test_payments": _tests(placed, "payments")}, _all_pairs(pairs, real, everyone), entitled,
         everyone, scope,
     )  # fmt: skip
-    return {**real, "tickets": _tickets(real["tickets"], walked.lazy())}, everyone, walked
+    of_person = {"has_address": known["has_address"], "has_comp_access": everyone["has_comp_access"]}
+    asked = service.tickets(real["tickets"], walked.lazy(), real, scope)
+    voices = service.surveys(real["surveys"], walked.lazy(), real, of_person, scope)
+    return {**real, "tickets": asked, "surveys": voices}, everyone, walked
+
+
+def _groups(
+    real: Mapping[str, pl.LazyFrame],
+    placed: Mapping[str, pl.DataFrame],
+    kinds: Mapping[str, pl.DataFrame],
+    scope: Scope,
+) -> dict[str, pl.LazyFrame]:
+    """The tables about many people's records at once; visits count whoever made them."""
+    touches, spend = placed["touchpoints"].lazy().filter(~pl.col("is_test")), kinds["spend"].lazy()
+    return {
+        "campaigns": campaigns(real, touches, spend, scope),
+        "pulses": pulses(real, touches, scope),
+        "reported_vs_actual": reported_vs_actual(real, kinds["reported"].lazy(), spend, scope),
+    }
 
 
 def _known(identity: Identity) -> pl.DataFrame:
@@ -94,18 +126,6 @@ def _known(identity: Identity) -> pl.DataFrame:
     return known.join(several, on="person", how="left", maintain_order="left").select(
         "has_address", is_person_known=pl.col("has_address") | pl.col("several").fill_null(value=False)
     )
-
-
-def _bookings(booked: pl.LazyFrame) -> pl.LazyFrame:
-    """is_primary, copy_count: the same meeting told by another platform, starts at most 5 minutes apart."""
-    slots = booked.with_columns(ref=ref()).sort("person", "starts_at", "platform", "record_id")
-    new = (pl.col("starts_at").diff() > _COPY_OF_BOOKING).fill_null(value=True) | (
-        pl.col("platform") == pl.col("platform").shift(1)
-    ).fill_null(value=True)
-    return slots.with_columns(_slot=new.cum_sum().over("person")).with_columns(
-        is_primary=pl.int_range(pl.len()).over("person", "_slot") == 0,
-        copy_count=pl.len().over("person", "_slot").cast(pl.Int64),
-    ).drop("_slot")  # fmt: skip
 
 
 def _offer_of_access(held: pl.LazyFrame, paid: pl.LazyFrame, agreed: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
@@ -142,25 +162,15 @@ def _tests(placed: Mapping[str, pl.DataFrame], kind: str) -> pl.LazyFrame:
     return placed[kind].lazy().filter(pl.col("is_test") & pl.col("person").is_not_null())
 
 
-def _tickets(tickets: pl.LazyFrame, walked: pl.LazyFrame) -> pl.LazyFrame:
-    """is_payer, payer_net_minor, currency, has_all_access."""
-    due = pl.col("is_paying") & (pl.col("grants_expected") > 0)
-    newest = pl.col("currency").filter("is_paying").sort_by(pl.col("paid_at").filter("is_paying")).last()
-    per_person = (
-        walked.join(tickets, on="person", how="semi")
-        .with_columns(_currency=newest.over("person"))
-        .group_by("person")
-        .agg(
-            pl.col("is_paying").any().alias("is_payer"),
-            pl.col("net_minor").filter(pl.col("is_paying") & (pl.col("currency") == pl.col("_currency"))).sum()
-            .cast(pl.Int64).alias("payer_net_minor"),
-            pl.col("_currency").first().alias("currency"),
-            (pl.col("grants_open") >= pl.col("grants_expected")).filter(due).all().alias("has_all_access"),
-        )
-    )  # fmt: skip
-    return tickets.join(per_person, on="person", how="left", validate="m:1").with_columns(
-        pl.col("is_payer", "has_all_access").fill_null(value=False), pl.col("payer_net_minor").fill_null(0)
-    )
+def _anybodys(told: pl.DataFrame) -> pl.LazyFrame:
+    """What isn't a test: a notification names a payment, and often nobody."""
+    return told.lazy().filter(~pl.col("is_test"))
+
+
+def _contact_keys(placed: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    table = TABLES["contact_keys"]
+    named = service.contact_keys(placed, PERSON_KINDS).select(table.columns).sort(table.key)
+    return named.cast(table.schema).collect()
 
 
 def _published(kind: str, real: pl.LazyFrame, placed: pl.DataFrame, scope: Scope) -> pl.DataFrame:

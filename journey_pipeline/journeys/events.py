@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from journey_pipeline.journeys.scope import Scope
 from journey_pipeline.registry import TABLES, TEXT
 
 # kind -> (event, the column that dates it). A record may tell of several things.
@@ -24,8 +25,8 @@ _DATED = {
 }  # fmt: skip
 
 
-def events(kinds: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """The registry table, in the order in which things happened to each person.
+def events(kinds: Mapping[str, pl.DataFrame], scope: Scope) -> pl.DataFrame:
+    """The registry table, in the order in which things happened to each person; a meeting that lies ahead has not.
 
     `kinds`: the published tables, with the `person` whose number stands for the order of person_id.
     """
@@ -36,7 +37,7 @@ def events(kinds: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         real = kinds[kind].lazy().filter(pl.col("person").is_not_null() & ~pl.col("is_test"))
         is_money = kind == "payments"
         parts += [
-            real.filter(pl.col(at).is_not_null()).select(
+            real.filter(pl.col(at) <= scope.now).select(
                 "person", "person_id", "offer_id", pl.lit(event, names).alias("event"),
                 pl.col(at).alias("occurred_at"), pl.col("platform").cast(platforms), "record_id",
                 pl.col("amount_minor") if is_money else pl.lit(None, pl.Int64()).alias("amount_minor"),

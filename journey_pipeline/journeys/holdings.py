@@ -1,5 +1,7 @@
 """What people can use: open and closed access, per item, and per journey against what its offer grants."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from journey_pipeline.journeys.scope import Scope
@@ -9,7 +11,7 @@ _BASES = pl.Enum(["paid", "comp", "import", "staff"])
 
 
 def access(held: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
-    """`is_open` and `closed_at` of each access record. What the newest list no longer has is closed."""
+    """`is_open`, `closed_at`, `is_recent_use`, `is_basis_told` of each access record. What the newest list no longer has is closed."""
     expired = pl.col("expires_at") <= scope.as_of
     is_open = (pl.col("status") == "active") & ~expired.fill_null(value=False) & pl.col("gone_at").is_null()
     return held.with_columns(
@@ -17,7 +19,20 @@ def access(held: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
         closed_at=pl.when(~is_open).then(
             pl.coalesce("revoked_at", pl.when(expired).then("expires_at"), "gone_at", "loaded_at")
         ),
+        is_basis_told=pl.col("basis").is_not_null().any().over("platform"),
+        is_recent_use=(pl.col("last_used_at") >= scope.as_of - scope.span("look_back")).fill_null(value=False),
     )
+
+
+def with_siblings(held: pl.LazyFrame) -> pl.LazyFrame:
+    """`has_open_sibling` of closed access: the person has another record of the offer, else of the product, that is open."""
+    what = pl.when(pl.col("offer") == 0).then("product_ref").otherwise(pl.lit("")).alias("_what")
+    closed = held.filter(~pl.col("is_open")).select("row", "person", "offer", what)
+    still = held.filter("is_open").join(closed, on="person", how="semi").select("person", "offer", what)
+    siblings = closed.join(still, on=["person", "offer", "_what"], how="semi").select("row")
+    return held.join(
+        siblings.with_columns(has_open_sibling=pl.lit(value=True)), on="row", how="left", validate="1:1"
+    ).with_columns(pl.col("has_open_sibling").fill_null(value=False))
 
 
 def with_items(held: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
@@ -30,10 +45,11 @@ def with_items(held: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
     )
 
 
-def by_journey(items: pl.LazyFrame, entitled: pl.LazyFrame) -> pl.LazyFrame:
-    """What a journey's access says: the columns of buyer_journeys from `grants_open` to `unowed_count`.
+def by_journey(items: pl.LazyFrame, entitled: pl.LazyFrame, tracked: Sequence[str]) -> pl.LazyFrame:
+    """What a journey's access says: the columns of buyer_journeys from `grants_open` to `unowed_count`, `is_use_tracked`.
 
-    `entitled`: person, offer, entitled_by. `closed_max_at` and `missing_closed_at` feed columns that need more.
+    `entitled`: person, offer, entitled_by. `tracked`: the platforms that tell of use. `missing_closed_at` feeds a column
+    that needs more.
     """
     is_open = pl.col("is_open")
     per_item = (
@@ -72,6 +88,7 @@ def by_journey(items: pl.LazyFrame, entitled: pl.LazyFrame) -> pl.LazyFrame:
             pl.col("opened_at", "closed_at", "missing_closed_at").max(),
             pl.col("_unowed").sum().cast(pl.Int64).alias("unowed_count"),
             pl.coalesce(pl.col("_open_platform").min(), pl.col("platform").min()).alias("access_platform"),
+            pl.col("_open_platform").is_in(tracked).any().alias("is_use_tracked"),
         )
         .with_columns(
             pl.col("open_basis").cast(TEXT),

@@ -7,7 +7,7 @@ from itertools import pairwise
 import polars as pl
 
 from journey_pipeline.identity import normalise
-from journey_pipeline.journeys import holdings
+from journey_pipeline.journeys import holdings, service
 from journey_pipeline.journeys.scope import Scope, beside
 from journey_pipeline.registry import TABLES, TEXT, TIME
 
@@ -49,7 +49,8 @@ def paths(
             payments, _money(kinds), _subscriptions(kinds["subscriptions"]), _deals(kinds["deals"], payments),
             _agreements(kinds["agreements"]), _bookings(kinds["bookings"]), _leads(kinds["leads"]),
             _tickets(kinds["tickets"]), _welcomes(kinds["messages"], scope), entitled,
-            holdings.by_journey(items, entitled), _gifts(kinds, scope), _notified(kinds),
+            holdings.by_journey(items, entitled, _tracked(kinds["access"])), _gifts(kinds, scope), _notified(kinds),
+            service.mailed_after(kinds["messages"], kinds["payments"], scope),
         ],
         JOURNEY,
     )  # fmt: skip
@@ -59,7 +60,6 @@ def paths(
     frame = frame.with_columns(
         offer_price_minor=scope.by_offer(offer, [o.price and o.price.amount_minor for o in offers], pl.Int64()),
         is_welcome_expected=scope.by_offer(offer, [bool(o.welcome) for o in offers], pl.Boolean()),
-        is_use_tracked=offer.is_in(_tracked(kinds["access"], scope)),
         grants_expected=scope.by_offer(offer, _expected_grants(scope), pl.Int64()),
         _expected_platform=scope.by_offer(offer, [min(at, default=None) for at in _granting(scope)], TEXT),
         _opens_at=scope.by_offer(offer, scope.opens_at(), TIME),
@@ -95,6 +95,7 @@ _FLAGS = (
     "is_granted_by_other",
     "is_person_deleted",
     "is_welcome_expected",
+    "is_use_tracked",
 )
 
 
@@ -135,11 +136,16 @@ def _payments(paid: pl.LazyFrame) -> pl.LazyFrame:
 def _money(kinds: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     parts = [kinds[k].select(*JOURNEY, pl.col("occurred_at").alias("money_at")) for k in ("payments", "subscriptions")]
     tests = kinds["test_payments"].group_by(JOURNEY).agg(pl.col("occurred_at").min().alias("test_paid_at"))
+    pending = (
+        kinds["payments"].filter(pl.col("status").is_in(["pending", "authorised"])).sort("occurred_at", "ref")
+        .group_by(JOURNEY, maintain_order=True).agg(pl.col("method").last().alias("pending_method"))
+    )  # fmt: skip
     return (
         pl.concat(parts)
         .group_by(JOURNEY)
         .agg(pl.col("money_at").min())
         .join(tests, on=JOURNEY, how="full", coalesce=True)
+        .join(pending, on=JOURNEY, how="left", validate="1:1")
     )
 
 
@@ -240,10 +246,7 @@ def _welcomes(messages: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
 
 
 def _notified(kinds: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
-    told = kinds["notifications"].select(pl.col("about_ref").alias("ref"), pl.col("occurred_at").alias("notified_at"))
-    return kinds["payments"].select(*JOURNEY, "ref").join(told, on="ref", how="inner").group_by(JOURNEY).agg(
-        pl.col("notified_at").min()
-    )  # fmt: skip
+    return kinds["payments"].group_by(JOURNEY).agg(pl.col("notified_at").min())
 
 
 def _touches(touches: pl.LazyFrame) -> pl.LazyFrame:
@@ -277,10 +280,10 @@ def _expected_grants(scope: Scope) -> list[int]:
     return [granting.count(n) for n in range(1, len(scope.offers) + 1)]
 
 
-def _tracked(held: pl.LazyFrame, scope: Scope) -> list[int]:
-    """The offers of whose grants a platform has ever said when anyone used them."""
-    told = held.filter(pl.col("last_used_at").is_not_null()).select(pl.col("platform").unique()).collect()["platform"]
-    return [n for n, granting in enumerate(_granting(scope), 1) if granting & set(told)]
+def _tracked(held: pl.LazyFrame) -> list[str]:
+    """The platforms that have ever said when anyone used their access."""
+    told = held.filter(pl.col("last_used_at").is_not_null()).select(pl.col("platform").unique().sort())
+    return told.collect()["platform"].to_list()
 
 
 def _gifts(kinds: Mapping[str, pl.LazyFrame], scope: Scope) -> pl.LazyFrame:
@@ -295,7 +298,7 @@ def _gifts(kinds: Mapping[str, pl.LazyFrame], scope: Scope) -> pl.LazyFrame:
 def _hints(frame: pl.DataFrame, kinds: Mapping[str, pl.LazyFrame], items: pl.LazyFrame, scope: Scope) -> pl.DataFrame:
     """What tells likely causes apart, for the journeys that pay and have nothing, or have and don't pay."""
     odd = frame.lazy().filter(
-        (pl.col("is_paying") & (pl.col("grants_open") < pl.col("grants_expected")))
+        (pl.col("entitled_by").is_not_null() & (pl.col("grants_open") < pl.col("grants_expected")))
         | ((pl.col("grants_open") > 0) & pl.col("money_at").is_null())
     ).select(JOURNEY).collect().lazy()  # fmt: skip
     somebody = odd.select("person").unique()

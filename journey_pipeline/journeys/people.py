@@ -7,14 +7,20 @@ import polars as pl
 
 from journey_pipeline.expressions import foremost, numbers
 from journey_pipeline.identity import Identity, normalise
+from journey_pipeline.journeys import service
 from journey_pipeline.journeys.scope import Scope, beside
-from journey_pipeline.registry import TABLES, TEXT
+from journey_pipeline.registry import TABLES, TEXT, TIME
 
 _MARKETING = ("newsletter", "sequence", "cart")
+_ANSWERS = ("welcome", "sequence", "other")  # what is written to one who asked, beside receipts and the newsletter
 _IN_FLIGHT = timedelta(hours=1)  # what was being sent when somebody opted out is no misdeed
 _ENOUGH_LEADS = 30
-# Who is believed when platforms write a person differently: who took the money, then the CRM, then whatever came first.
-_GOLDEN = ("payments", "subscriptions", "contacts", "access", "leads", "tickets", "bookings", "agreements", "deals")
+# Who is believed when platforms write a person differently (docs/identity.md, Survivorship), best first: who knows that
+# the address is read, who took the money, the CRM, who keeps an account, what was typed into a form. Then the newest.
+_PAYING, _CRM, _ACCOUNT, _TYPED = ("payments", "subscriptions"), ("contacts",), ("access",), (
+    "leads", "tickets", "bookings", "agreements", "deals",
+)  # fmt: skip
+_TRUST = (_PAYING, _CRM, _ACCOUNT, _TYPED)
 
 
 def people(
@@ -26,21 +32,32 @@ def people(
     """
     seen = pl.concat([f.select("person", "occurred_at") for f in everything.values()]).group_by("person").agg(
         pl.col("occurred_at").min().alias("first_seen_at"), pl.col("occurred_at").max().alias("last_seen_at")
-    )  # fmt: skip
+    ).collect().lazy()  # fmt: skip
     testers = pl.concat([f.filter("is_test").select("person") for f in everything.values()]).unique()
     real = pl.concat([f.select("person").join(testers, on="person", how="semi") for f in kinds.values()])
     tested = testers.join(real, on="person", how="anti").with_columns(is_test=pl.lit(value=True))
     frame = beside(
         identity.people,
         [
-            seen, tested, *_golden(everything), *_leads(kinds["leads"]), *_contacts(kinds["contacts"], scope), _first(kinds["bookings"], "first_booked_at"),
-            _money(kinds["payments"], scope), _agreed(kinds), _access(kinds["access"]), _consent(kinds, scope),
-            _has_subscription(kinds["subscriptions"]),
+            seen, tested, *_golden(everything), *_leads(kinds["leads"]), _answered(kinds), *_contacts(kinds["contacts"], scope), _first(kinds["bookings"], "first_booked_at"),
+            _money(kinds["payments"], scope), _agreed(kinds), _access(kinds["access"]), *_consent(kinds, scope),
+            service.reach(kinds, everything), service.accounts(kinds["access"]), _merges(identity),
+            _subscriptions(kinds["subscriptions"], scope), _twins(identity, seen),
         ],
         ["person"],
     )  # fmt: skip
     told = frame.with_columns(
-        pl.col("crm_contact_count", "crm_platform_contact_count", "lifetime_minor").fill_null(0),
+        pl.col(
+            "crm_contact_count",
+            "crm_platform_contact_count",
+            "lifetime_minor",
+            "person_subscription_count",
+            "person_cancelling_count",
+            "person_subscription_minor",
+            "consent_platform_count",
+            "stale_opt_in_count",
+            "account_count",
+        ).fill_null(0),
         pl.col(
             "is_test",
             "is_crm_customer",
@@ -53,20 +70,29 @@ def people(
         has_agreed=pl.col("has_agreed").fill_null(value=False),
         crm_deleted_at=pl.when(pl.col("crm_contact_count").fill_null(0) == 0).then("crm_deleted_at"),
         persona=pl.lit(None, TEXT),
-        twin_person_id=pl.lit(None, TEXT),
+        merged_at=pl.coalesce("merged_at", "first_seen_at"),
         expected_minor=pl.lit(_expected(kinds, scope), pl.Int64),
     ).with_columns(lifecycle=_lifecycle())
     return told.select("person", *TABLES["people"].columns)
 
 
 def _golden(everything: Mapping[str, pl.LazyFrame]) -> list[pl.LazyFrame]:
-    """email, phone, name of each person: the first kind of `_GOLDEN` that has one, its newest record."""
+    """email, phone, name of each person: from the best source of `_TRUST` that has one, its newest record."""
+    newest = {"contacts": pl.coalesce("updated_at", "occurred_at").alias("occurred_at")}
     said = pl.concat([
-        everything[kind].select("person", "email", "phone", "name", "occurred_at", rank=pl.lit(n, pl.Int8))
-        for n, kind in enumerate(_GOLDEN)
+        everything[kind].select(
+            "person", "email", "phone", "name", newest.get(kind, pl.col("occurred_at")), rank=pl.lit(n, pl.Int8)
+        )
+        for n, kinds in enumerate(_TRUST) for kind in kinds
     ])  # fmt: skip
+    # An address is verified by whoever logs in with it, or opened what was sent there.
+    opened = pl.col("opened_at").is_not_null() | pl.col("clicked_at").is_not_null()
+    verified = pl.concat([everything["access"], everything["messages"].filter(opened)], how="diagonal").select(
+        "person", "email", pl.lit(None, TEXT).alias("phone"), pl.lit(None, TEXT).alias("name"), "occurred_at",
+        rank=pl.lit(-1, pl.Int8),
+    )  # fmt: skip
     return [
-        _believed(said, "email", normalise.email(pl.col("email"))),
+        _believed(pl.concat([verified, said]), "email", normalise.email(pl.col("email"))),
         _believed(said, "phone", pl.col("phone").str.strip_chars()),
         _believed(said, "name", pl.col("name").str.strip_chars()),
     ]
@@ -88,6 +114,25 @@ def _believed(said: pl.LazyFrame, column: str, value: pl.Expr) -> pl.LazyFrame:
     return read.lazy().drop_nulls(column).group_by("person").agg(pl.col(column).min())
 
 
+def _twins(identity: Identity, seen: pl.LazyFrame) -> pl.LazyFrame:
+    """twin_person_id, and twin_at: when both had a record."""
+    since = seen.select("person", "first_seen_at")
+    ids = identity.people.lazy().select(twin="person", twin_person_id="person_id")
+    return (
+        identity.twins.lazy().join(ids, on="twin", how="left", validate="m:1")
+        .join(since, on="person", how="left").join(since.rename({"person": "twin"}), on="twin", how="left", suffix="_twin")
+        .select("person", "twin_person_id", twin_at=pl.max_horizontal("first_seen_at", "first_seen_at_twin"))
+    )  # fmt: skip
+
+
+def _merges(identity: Identity) -> pl.LazyFrame:
+    """person, merged_at: the newest day on which somebody turned out to be them."""
+    merged = identity.changed.filter(pl.col("change") == "merge").group_by(person_id="to_person_id").agg(
+        merged_at=pl.col("day_on").max().cast(TIME)
+    )  # fmt: skip
+    return merged.join(identity.people, on="person_id", how="inner").select("person", "merged_at").lazy()
+
+
 def _first(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
     return frame.group_by("person").agg(pl.col("occurred_at").min().alias(name))
 
@@ -98,6 +143,17 @@ def _leads(leads: pl.LazyFrame) -> list[pl.LazyFrame]:
         pl.col("source").first().alias("lead_source"), pl.col("campaign").first().alias("lead_campaign")
     )
     return [_first(leads, "first_lead_at"), first]
+
+
+def _answered(kinds: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+    """first_answer_at: a word to the person, a meeting or a deal, at or after their first lead."""
+    asked = _first(kinds["leads"], "lead_at")
+    words = kinds["messages"].filter(pl.col("purpose").is_in(_ANSWERS))
+    said = pl.concat([f.select("person", "occurred_at") for f in (words, kinds["bookings"], kinds["deals"])])
+    return _first(
+        said.join(asked, on="person", how="inner", validate="m:1").filter(pl.col("occurred_at") >= pl.col("lead_at")),
+        "first_answer_at",
+    )
 
 
 def _contacts(contacts: pl.LazyFrame, scope: Scope) -> list[pl.LazyFrame]:
@@ -176,15 +232,24 @@ def _access(held: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _has_subscription(agreed: pl.LazyFrame) -> pl.LazyFrame:
-    return agreed.group_by("person").agg(
-        (pl.col("is_primary") & pl.col("is_live")).any().alias("has_live"),
-        (pl.col("is_primary") & (pl.col("status") == "ended")).any().alias("had_subscription"),
+def _subscriptions(agreed: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
+    live, own = pl.col("is_live"), pl.col("currency") == scope.business.currency
+    cancelling = live & pl.col("is_cancelling").fill_null(value=False)
+    return (
+        agreed.filter("is_primary")
+        .group_by("person")
+        .agg(
+            live.any().alias("has_live"),
+            (pl.col("status") == "ended").any().alias("had_subscription"),
+            live.sum().cast(pl.Int64).alias("person_subscription_count"),
+            cancelling.sum().cast(pl.Int64).alias("person_cancelling_count"),
+            pl.col("amount_minor").filter(live & own).sum().alias("person_subscription_minor"),
+        )
     )
 
 
-def _consent(kinds: Mapping[str, pl.LazyFrame], scope: Scope) -> pl.LazyFrame:
-    """opted_out_at, mailed_after_optout_at."""
+def _consent(kinds: Mapping[str, pl.LazyFrame], scope: Scope) -> list[pl.LazyFrame]:
+    """opted_out_at, mailed_after_optout_at, consent_platform_count, stale_opt_in_count."""
     is_in = pl.col("state") == "subscribed"
     per_platform = kinds["consents"].group_by("person", "platform").agg(
         is_in.any().alias("is_in"),
@@ -207,7 +272,13 @@ def _consent(kinds: Mapping[str, pl.LazyFrame], scope: Scope) -> pl.LazyFrame:
         .filter(pl.col("occurred_at") > pl.col("opted_out_at") + _IN_FLIGHT)
         .group_by("person").agg(pl.col("occurred_at").max().alias("mailed_after_optout_at"))
     )  # fmt: skip
-    return out.join(mailed, on="person", how="left")
+    asked = per_platform.group_by("person").agg(consent_platform_count=pl.len().cast(pl.Int64))
+    stale = (
+        per_platform.filter("is_in")
+        .join(out, on="person", how="inner")
+        .group_by("person").agg(stale_opt_in_count=(pl.col("in_at") < pl.col("opted_out_at")).sum().cast(pl.Int64))
+    )  # fmt: skip
+    return [out.join(mailed, on="person", how="left"), asked, stale]
 
 
 def _expected(kinds: Mapping[str, pl.LazyFrame], scope: Scope) -> int | None:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import polars as pl
 
-from journey_pipeline.model import Business, Offer, Thresholds, as_timedelta
+from journey_pipeline.model import Business, Offer, Report, Thresholds, as_timedelta
 from journey_pipeline.registry import TEXT, TIME
 
 INTERVAL_DAYS = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}
@@ -25,6 +25,7 @@ class Scope:
     ignore_products: Sequence[str] = ()
     customer_stages: Sequence[str] = ()
     test_buyers: Sequence[str] = ()
+    reports: Mapping[str, Report] = field(default_factory=dict)
 
     def span(self, threshold: str) -> timedelta:
         return as_timedelta(getattr(self.thresholds, threshold))

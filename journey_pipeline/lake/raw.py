@@ -1,6 +1,7 @@
 """Reads the raw log lazily: which loads count, what each resource says now, and how healthy each source is."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -107,6 +108,41 @@ class RawLog:
         raw = pl.struct(names).struct.json_encode() if names else pl.lit(None, TEXT)
         whole = Resource(resource, "changes", lambda _pull: iter(()), columns=tuple(names))
         return self.scan(platform, whole, mine).select("_loaded_at", "_row", raw.alias("raw"))
+
+    def platforms(self) -> list[str]:
+        """Every platform that was ever loaded, connected or not."""
+        return (
+            sorted(f.rsplit("/", 1)[-1] for f in self._files.ls(self._root, detail=False))
+            if self._files.exists(self._root)
+            else []
+        )
+
+    def data_files(self, platform: str) -> dict[str, list[str]]:
+        """Resource -> every file of it, of whatever load; not those that tell of the loads themselves."""
+        folder = f"{self._root}/{platform}"
+        every = sorted(self._files.find(folder)) if self._files.exists(folder) else []
+        found: dict[str, list[str]] = {}
+        for file in every:
+            resource = file.removeprefix(f"{folder}/").split("/", 1)[0]
+            if file.endswith(".parquet") and resource != "loads" and not resource.startswith("_dlt"):
+                found.setdefault(resource, []).append(file)
+        return found
+
+    def read(self, file: str) -> pl.DataFrame:
+        """The rows of one of `data_files`."""
+        return self._read(file)
+
+    def replace(self, file: str, rows: pl.DataFrame) -> None:
+        """Put other rows into the place of a file, whole or not at all."""
+        if not self._is_local:
+            with self._files.open(file, "wb") as stream:  # a bucket shows an object once it is written whole
+                rows.write_parquet(stream)
+            return
+        aside = Path(file).with_name(f".{Path(file).name}.writing")  # its name is no load's: nobody reads it
+        rows.write_parquet(aside)
+        with aside.open("rb") as written:
+            os.fsync(written.fileno())
+        aside.replace(file)
 
     def _list(self, platform: str, table: str) -> list[str]:
         folder = f"{self._root}/{platform}/{table}"

@@ -12,8 +12,9 @@ import dagster as dg
 from journey_pipeline.model import Rule, Settings
 from journey_pipeline.orchestration import steps
 from journey_pipeline.orchestration.home import Home
+from journey_pipeline.orchestration.sensors import sensors
 from journey_pipeline.orchestration.steps import Day
-from journey_pipeline.publish import views_folder
+from journey_pipeline.publish import MONEY, View, views_folder, views_of
 from journey_pipeline.records import Source
 from journey_pipeline.registry import KINDS, TABLES, Table, record_schema
 from journey_pipeline.settings import load, places
@@ -22,9 +23,14 @@ AS_OF_TAG = "journey/as_of"
 JOB = "daily"
 _OWNERS = ["team:data"]
 _PULL_AGAIN = (2, 60)  # times, seconds: for platforms that were down for a moment
-_IDENTITY = ("person_keys", "demoted_keys", "identity_changes")
-_JOURNEYS = (*KINDS, "people", "buyer_journeys", "journey_events", "products")
-_INVARIANTS = ("finding_days", "findings", "invariant_days")
+_IDENTITY = (
+    "person_keys", "demoted_keys", "identity_changes", "identity_suggestions", "identity_health",
+)  # fmt: skip
+_JOURNEYS = (
+    *KINDS, "people", "buyer_journeys", "journey_events", "contact_keys", "products", "campaigns", "pulses",
+    "reported_vs_actual",
+)  # fmt: skip
+_INVARIANTS = ("finding_days", "findings", "incident_days", "incidents", "invariant_days", "repairs")
 _BUILT = (*_JOURNEYS, *_IDENTITY, *_INVARIANTS, "rejected_records", "source_health")
 
 
@@ -47,7 +53,7 @@ def build(settings: Settings, folder: Path, home: Home) -> dg.Definitions:
         _room("journeys", _journey_specs(), today, steps.paths),
         _room("invariants", _invariant_specs(), today, steps.judge),
     ]
-    checks = _checks(template.rules, today)
+    checks = _checks(template.rules, sorted({one.table for one in template.own}), today)
     outputs = [_data_docs(today), _warehouse(today), _page(today)]
     job = dg.define_asset_job(
         JOB, selection=dg.AssetSelection.all(), description="Ingest, resolve, build, check, publish, report.",
@@ -65,7 +71,7 @@ def build(settings: Settings, folder: Path, home: Home) -> dg.Definitions:
     )  # fmt: skip
     return dg.Definitions(
         assets=[*ingestion, *rooms, *outputs], asset_checks=[checks], jobs=[job, judge_again], schedules=[schedule],
-        executor=dg.in_process_executor,
+        sensors=sensors(template, daily=job, others=[judge_again], as_of_tag=AS_OF_TAG), executor=dg.in_process_executor,
     )  # fmt: skip
 
 
@@ -202,8 +208,8 @@ def _data_docs(today: Any) -> dg.AssetsDefinition:
     return data_docs
 
 
-def _checks(rules: Sequence[Rule], today: Any) -> dg.AssetChecksDefinition:
-    """Every invariant on the table that it judges, and the shape of every table."""
+def _checks(rules: Sequence[Rule], own: Sequence[str], today: Any) -> dg.AssetChecksDefinition:
+    """Every invariant on the table that it judges, the shape of every table, and what the user expects of some (`own`)."""
     after = [dg.AssetKey(["invariants", "data_docs"])]
 
     def spec(name: str, table: str, description: str) -> dg.AssetCheckSpec:
@@ -211,9 +217,10 @@ def _checks(rules: Sequence[Rule], today: Any) -> dg.AssetChecksDefinition:
 
     shape = [spec("shape", t, "Its keys, types, values and ranges are as the registry says.") for t in _BUILT]
     invariants = [spec(rule.name, rule.on, rule.claim or rule.name) for rule in rules]
+    yours = [spec("own", t, f"What expectations/{t}.json expects of it.") for t in own]
     judged = spec("every_rule_was_judged", "invariant_days", "No rule was kept from judging by a source.")
 
-    @dg.multi_asset_check(name="check", specs=[*shape, *invariants, judged], can_subset=False)
+    @dg.multi_asset_check(name="check", specs=[*shape, *invariants, *yours, judged], can_subset=False)
     def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         day = today(context)
         failed = steps.failed_expectations(day)
@@ -222,6 +229,14 @@ def _checks(rules: Sequence[Rule], today: Any) -> dg.AssetChecksDefinition:
             is_grave = any(c["is_blocking"] for c in mine)
             yield dg.AssetCheckResult(
                 check_name="shape", asset_key=_key(table), passed=not mine,
+                severity=dg.AssetCheckSeverity.ERROR if is_grave else dg.AssetCheckSeverity.WARN,
+                metadata={"failed": "; ".join(f"{c['description']} ({c['unexpected']} rows)" for c in mine)},
+            )  # fmt: skip
+        for table in own:
+            mine = [c for c in failed if c["table"] == table and c["kind"] == "own"]
+            is_grave = any(c["severity"] == "critical" for c in mine)
+            yield dg.AssetCheckResult(
+                check_name="own", asset_key=_key(table), passed=not mine,
                 severity=dg.AssetCheckSeverity.ERROR if is_grave else dg.AssetCheckSeverity.WARN,
                 metadata={"failed": "; ".join(f"{c['description']} ({c['unexpected']} rows)" for c in mine)},
             )  # fmt: skip
@@ -257,26 +272,32 @@ def _published() -> list[dg.AssetKey]:
 
 
 def _warehouse(today: Any) -> dg.AssetsDefinition:
-    """The warehouse file and its views; each view is an asset."""
+    """The warehouse and its views; each view is an asset that stands on what it reads."""
     specs = [
         dg.AssetSpec(
-            ["bi", file.stem], deps=_published(), group_name="bi", kinds={"duckdb", "view"}, owners=_OWNERS,
-            description=_header(file),
+            ["bi", view.name], deps=[*_inputs(view), dg.AssetKey(["invariants", "data_docs"])], group_name="bi",
+            kinds={"duckdb", "view"}, owners=_OWNERS, description=view.header,
         )
-        for file in sorted(views_folder().glob("*.sql"))
+        for view in views_of(views_folder())  # each after what it reads: they are yielded in this order
     ]  # fmt: skip
 
     @dg.multi_asset(name="publish", specs=specs)
     def publish(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        steps.warehouse(today(context))
+        day = today(context)
+        steps.warehouse(day)
+        steps.deliver(day)
         yield from (dg.MaterializeResult(spec.key) for spec in specs)
 
     return publish
 
 
-def _header(file: Path) -> str:
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return "\n".join(line.lstrip("- ") for line in lines if line.startswith("--"))
+def _inputs(view: View) -> list[dg.AssetKey]:
+    """The tables and views that it reads; of what publishing lays out itself, the table that it comes from."""
+    keys = []
+    for schema, name in sorted(table.split(".") for table in view.inputs):
+        table = MONEY.get(name, name)
+        keys.append(dg.AssetKey(["bi", name]) if schema == "bi" else _key(table))
+    return list(dict.fromkeys(keys))
 
 
 def _page(today: Any) -> dg.AssetsDefinition:

@@ -27,6 +27,15 @@ class Home:
         return self.root / "warehouse.duckdb"
 
     @property
+    def desk(self) -> Path:
+        """What the commands read where the warehouse hides who people are; as clear as the lake beside it."""
+        return self.root / "desk.duckdb"
+
+    @property
+    def files(self) -> Path:
+        return self.root / "parquet"
+
+    @property
     def page(self) -> Path:
         return self.root / "report.html"
 

@@ -65,6 +65,35 @@ class Step:
     went_on: int
 
 
+class Incident(NamedTuple):
+    """One rule's part in a story."""
+
+    invariant: str
+    severity: str
+    owner: str
+    cause: str
+    sentence: str
+    findings: int
+
+
+@dataclass(frozen=True)
+class Story:
+    """Incidents that tell of one event: what comes first, and how many repairs wait behind that."""
+
+    incidents: tuple[Incident, ...]
+    totals: Totals
+    first: tuple[str, ...]
+    waiting: int
+
+    @property
+    def findings(self) -> int:
+        return sum(incident.findings for incident in self.incidents)
+
+    @property
+    def severity(self) -> str:
+        return min((incident.severity for incident in self.incidents), key=gravity)
+
+
 def frame(tables: Frames, name: str) -> pl.LazyFrame:
     """A table, or an empty one of its schema where it was not made."""
     return tables.get(name, pl.LazyFrame(schema=TABLES[name].schema))
@@ -120,6 +149,31 @@ def waived(tables: Frames) -> pl.DataFrame:
 def is_new(day: date) -> pl.Expr:
     """First seen on the day. What came back is not new."""
     return (pl.col("first_seen_on") == day) & (pl.col("status") == "open")
+
+
+def stories(tables: Frames, findings: pl.DataFrame, home: str) -> list[Story]:
+    """What happened behind some open findings: open incidents, those of one event together, the gravest and largest first."""
+    counts = findings.drop_nulls("incident_id").group_by("incident_id").agg(shown=pl.len().cast(pl.Int64))
+    known = frame(tables, "incidents").filter(pl.col("status") == "open").collect().join(counts, on="incident_id")
+    of = findings.join(known.select("incident_id", "story_id"), on="incident_id")
+    money = totals_by(of, "story_id", home)
+    repairs = frame(tables, "repairs").filter(pl.col("incident_id").is_not_null()).collect()
+    repairs = repairs.join(known.select("incident_id", "story_id"), on="incident_id").sort("repair_id")
+    told = []
+    for (story,), part in known.sort("started_at", "incident_id").partition_by("story_id", as_dict=True).items():
+        mine = repairs.filter(pl.col("story_id") == story)
+        told.append(
+            Story(
+                tuple(
+                    Incident(i["invariant"], i["severity"], i["owner"], i["cause"] or "", i["sentence"], i["shown"])
+                    for i in part.to_dicts()
+                ),
+                money.get(str(story), NOTHING),
+                tuple(mine.filter(pl.col("finding_id").is_null())["sentence"].unique(maintain_order=True)),
+                mine.filter(pl.col("behind_repair_id").is_not_null()).height,
+            )
+        )
+    return sorted(told, key=lambda s: (gravity(s.severity), -s.findings, s.incidents[0].sentence))
 
 
 def rule_states(tables: Frames, rules: Sequence[Rule], findings: pl.DataFrame, day: date, home: str) -> list[RuleState]:

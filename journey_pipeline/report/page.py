@@ -76,7 +76,11 @@ def write(
     target: Path,
 ) -> None:
     """Write the page, whole or not at all. The same tables and `as_of` give the same bytes."""
-    page = render(tables, business=business, offers=offers, rules=rules, as_of=as_of)
+    put(render(tables, business=business, offers=offers, rules=rules, as_of=as_of), target)
+
+
+def put(page: str, target: Path) -> None:
+    """Write a file, whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.writing")
     with aside.open("w", encoding="utf-8") as stream:
@@ -120,6 +124,7 @@ def render(
         waived_totals=figures.totals(waived, home),
         resolved=resolved,
         resolved_count=sum(row["count"] for row in resolved),
+        stories=figures.stories(tables, findings, home),
         broken=[s for s in states if s.open],
         unjudged=unjudged,
         unasked=[s for s in states if s.gate in ("not_covered", "off")],
@@ -133,9 +138,9 @@ def render(
         rejected=(rejected := figures.rejected(tables))[:REASONS],
         rejected_beyond=rejected[REASONS:],
         css=(css := _text("page.css")),
-        css_hash=_hash(css),
+        css_hash=content_hash(css),
         script=(script := _text("page.js")),
-        script_hash=_hash(script),
+        script_hash=content_hash(script),
     )  # fmt: skip
 
 
@@ -194,6 +199,6 @@ def _text(name: str) -> str:
     return (_HERE / name).read_text("utf-8")
 
 
-def _hash(text: str) -> str:
+def content_hash(text: str) -> str:
     """What the page's own policy lets run: these very bytes and nothing that data could smuggle in."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -14,9 +14,10 @@ from rich.text import Text
 
 from journey_pipeline.model import Business, Rule
 from journey_pipeline.report import figures, words
-from journey_pipeline.report.figures import RuleState
+from journey_pipeline.report.figures import RuleState, Story
 
 WIDTH = 100
+STORIES = 5  # that are told here; the page and `journey findings` have all
 _STYLES = {"critical": "bold red", "warning": "yellow", "info": "blue"}
 
 
@@ -48,6 +49,7 @@ def summary(
         Text.assemble((business.name, "bold"), f", {local:%A} {local.day} {local:%B %Y, %H:%M} {business.timezone}"),
         _read(tables),
         Text.assemble((strong, "bold"), (rest, "bold")),
+        _happened(figures.stories(tables, findings, business.currency)),
         _broken([s for s in states if s.open]),
         _open_questions(unjudged, untrusted),
         _whereabouts(paths or {}),
@@ -67,6 +69,22 @@ def _read(tables: Mapping[str, pl.LazyFrame]) -> Table:
     for name in ("people", "buyer_journeys"):
         grid.add_row(words.plain(name), f"{figures.size(tables, name):,}", style="bold")
     return grid
+
+
+def _happened(stories: Sequence[Story]) -> Text | None:
+    """What lies behind many findings at once, the gravest and largest first."""
+    if not stories:
+        return None
+    lines = [Text("What happened", style="bold")]
+    lines += [
+        Text(str(words.private(f"  {s.incidents[0].sentence}")), style=_STYLES.get(s.severity, ""))
+        for s in stories[:STORIES]
+    ]
+    if len(stories) > STORIES:
+        lines.append(
+            Text(f"  and {words.count(len(stories) - STORIES, 'more incident')}: journey findings", style="dim")
+        )
+    return Text("\n").join(lines)
 
 
 def _broken(states: list[RuleState]) -> Table | None:

@@ -1,5 +1,6 @@
 """Figures and times as a reader says them: money, counts, shares, how long ago. Text in, text out; no tables."""
 
+import math
 import re
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
@@ -38,6 +39,11 @@ def money(amount_minor: int, currency: str) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """`1 rule`, `1,204 rules`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def sure(confidence: float) -> str:
+    """Percent, rounded down: what is not certain never reads as 100 %."""
+    return f"{math.floor(round(confidence * 1000, 6)) / 10:g}%"
 
 
 def share(part: int, whole: int) -> str:

@@ -27,10 +27,12 @@ LAST = (
 )  # fmt: skip
 _ASCII = {"ë": "e", "ä": "a", "ü": "u"}
 PRIVATE = ("gmail.com", "gmail.com", "gmail.com", "mail.example", "posteo.example", "inbox.example", "home.example")
-WORK = (
-    "acme.example", "initech.example", "globex.example", "umbra.example", "hooli.example", "vandelay.example",
-    "wayne.example", "stark.example", "tyrell.example", "cyberdyne.example",
-)  # fmt: skip
+EMPLOYERS = (
+    "acme", "amber", "arrow", "birch", "blue", "bright", "canal", "cedar", "clear", "coral", "delta", "ember", "fern",
+    "globe", "granite", "harbor", "hazel", "indigo", "iron", "juniper", "lumen", "maple", "nova", "onyx", "pine", "quartz",
+    "river", "stone", "umbra", "willow",
+), ("bank", "craft", "desk", "field", "forge", "labs", "line", "press", "soft", "works")  # fmt: skip
+BRANCHES = tuple("abcdefghijklmnopqrstuvwxyz")
 AREAS = (
     "201", "202", "203", "205", "206", "207", "208", "209", "210", "212", "213", "214", "215", "216", "217", "218", "219",
     "224", "225", "228", "229", "231", "234", "239", "240", "248", "251", "252", "253", "254", "256", "260", "262", "267",
@@ -45,10 +47,20 @@ def known_as(plan: pl.DataFrame) -> pl.DataFrame:
     """The plan with what each platform calls its people: `<platform>_email`, `_phone`, `_name`; null where it doesn't know."""
     person, mode = pl.col("person"), pl.col("address")
     first = (
-        pl.when(mode.is_in(["role", "family"])).then(pl.col("crowd") + pl.col("crowd_place")).otherwise(person * 7 // 3)
+        pl.when(mode.is_in(["role", "family", "household"]))
+        .then(pl.col("crowd") + pl.col("crowd_place"))
+        .when(mode == "namesake")
+        .then("crowd")
+        .otherwise(person * 7 // 3)
     )
+    last = pl.when(mode.is_in(["household", "namesake"])).then("crowd").otherwise(person * 11 // 5)
     frame = plan.with_columns(
-        _first=_one_of(FIRST, first), _last=_one_of(LAST, person * 11 // 5), _work=_one_of(WORK, person),
+        _first=_one_of(FIRST, first),
+        # Who is to be recognised by name needs one that nobody else has.
+        _last=pl.when(mode.is_in(["work_login", "work_list", "other_checkout"]))
+        .then(_one_of(LAST, last) + "-" + _one_of(LAST, person * 13 // 7))
+        .otherwise(_one_of(LAST, last)),
+        _employer=_one_of(EMPLOYERS[0], person // len(EMPLOYERS[1])) + _one_of(EMPLOYERS[1], person),
         _private=pl.when(mode == "dotted").then(pl.lit("gmail.com")).otherwise(_one_of(PRIVATE, person)),
         _is_changed=mode == "changed",
     )  # fmt: skip
@@ -61,34 +73,66 @@ def known_as(plan: pl.DataFrame) -> pl.DataFrame:
         .when(mode == "test")
         .then(spelled("qa{}@northwind.example", person))
         .otherwise(private + "@" + pl.col("_private")),
-        _job=given.str.slice(0, 1) + family + number + "@" + pl.col("_work"),
-        _number=pl.when("phone").then(pl.when(mode.is_in(["office", "family"])).then("crowd").otherwise(person)),
+        _job=given.str.slice(0, 1) + family + number + "@" + pl.col("_employer") + ".example",
+        _number=pl.when("phone").then(
+            pl.when(mode.is_in(["office", "family", "household"])).then("crowd").otherwise(person)
+        ),
     )
+    mistyped = _mistyped(private, person) + "@" + pl.col("_private")
+    # Namesakes at one firm work in different branches, so that no two people have one address.
+    branch = _one_of(BRANCHES, person // 300) + _one_of(BRANCHES, person // 300 // len(BRANCHES))
+    at_work = given + "." + family + "@" + pl.col("_employer") + "." + branch + ".example"
+    guest = family + number + "@inbox.example"
     # Lookalikes of one address: as typed into a form, and with a tag at the checkout.
     shouted = pl.when(person % 10 == 0).then(pl.col("_home").str.to_uppercase()).otherwise("_home")
     dotted = spelled("{}.{}{}@Gmail.com", "_first", "_last", person).str.replace_many(_ASCII)
     tagged = given + "." + family + number + pl.lit("+school@gmail.com")
-    login = pl.when(mode.is_in(["elsewhere", "by_phone", "changed"])).then("_job").otherwise("_home")
+    login = (
+        pl.when(mode.is_in(["elsewhere", "by_phone", "changed"]))
+        .then("_job")
+        .when(mode == "mistyped_login")
+        .then(mistyped)
+        .when(mode == "work_login")
+        .then(at_work)
+        .otherwise("_home")
+    )
     has_none = mode.is_in(["keyless", "guest"])
     plain = pl.col("_first") + " " + pl.col("_last")
     reversed_ = pl.col("_last") + ", " + pl.col("_first")
     return frame.with_columns(
-        typeform_email=pl.when(mode == "dotted").then(dotted).otherwise(shouted),
+        typeform_email=pl.when(mode == "dotted").then(dotted).when(mode == "mistyped_lead").then(mistyped)
+        .otherwise(shouted),
         hubspot_email=pl.when(mode == "contact_elsewhere").then("_job").otherwise("_home"),
         second_hubspot_email=pl.col("_job"),
         old_stripe_email=pl.when(mode == "dotted").then(tagged).when(has_none).then(None).otherwise("_home"),
         stripe_email=pl.when(mode == "dotted").then(tagged).when(has_none).then(None)
-        .when("_is_changed").then("_job").otherwise("_home"),
+        .when("_is_changed").then("_job").when(mode == "other_checkout").then(guest).otherwise("_home"),
         login_email=login,
-        mailchimp_email=pl.col("_home"),
+        mailchimp_email=pl.when(mode == "mistyped_list").then(mistyped).when(mode == "work_list").then(at_work)
+        .otherwise("_home"),
+        employer=pl.when(mode.is_in(["work_login", "work_list"])).then(pl.col("_employer").str.to_titlecase()),
         plain_phone=_phone(0), typeform_phone=_phone(1), hubspot_phone=_phone(2), community_phone=_phone(3),
         stripe_phone=pl.when(~has_none).then(_phone(0)),
         plain_name=plain,
-        typeform_name=pl.when(person % 5 == 0).then(None).when(person % 5 == 1).then(plain.str.to_lowercase())
+        typeform_name=pl.when(mode == "mistyped_lead").then(reversed_).when(person % 5 == 0).then(None)
+        .when(person % 5 == 1).then(plain.str.to_lowercase())
         .otherwise(plain),
         stripe_name=pl.when(mode == "guest").then(None).when(person % 7 == 0).then(reversed_).otherwise(plain),
         community_name=pl.when(person % 4 == 0).then(reversed_).otherwise(plain),
     ).drop(selectors.starts_with("_"))  # fmt: skip
+
+
+def _mistyped(local: pl.Expr, person: pl.Expr) -> pl.Expr:
+    """A mailbox name with one slip of the finger: a letter left out, doubled, swapped with the next, or its neighbour."""
+    place = 1 + person % 3
+    before, letter, after = local.str.slice(0, place), local.str.slice(place, 1), local.str.slice(place + 1)
+    return (
+        pl.when(person // 3 % 4 == 0).then(before + after)
+        .when(person // 3 % 4 == 1).then(before + letter + letter + after)
+        .when((person // 3 % 4 == 2) & (letter != after.str.slice(0, 1)))  # noqa: PLR2004  the third slip
+        .then(before + after.str.slice(0, 1) + letter + after.str.slice(1))
+        .otherwise(before + "q" + after)
+    )  # fmt: skip
 
 
 def _one_of(words: tuple[str, ...], number: pl.Expr) -> pl.Expr:

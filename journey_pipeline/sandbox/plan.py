@@ -15,18 +15,16 @@ from numpy.typing import NDArray
 
 from journey_pipeline.registry import TIME
 from journey_pipeline.sandbox.products import GRANTS, PRODUCTS
-from journey_pipeline.sandbox.stories import (
+from journey_pipeline.sandbox.stories import GIFTS, HEALTHY, STORIES
+from journey_pipeline.sandbox.story import (
     ALIKE_LEAST,
     ALIKE_RATE,
     DAY,
     FAULT_LEAST,
     FAULT_RATE,
-    GIFTS,
-    HEALTHY,
     HOUR,
     MINUTE,
     MONTH,
-    STORIES,
     After,
     Ago,
     Lag,
@@ -41,22 +39,32 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "money": ("none", "once", "subscription"),
     "terms": ("full", "month", "six"),
     "second_terms": ("month", "six"),
-    "status": ("succeeded", "pending"),
+    "status": ("succeeded", "pending", "authorised", "failed"),
     "currency": ("USD", "EUR"),
-    "method": ("card", "link", "sepa_debit"),
+    "method": ("card", "link", "sepa_debit", "bank_transfer", "invoice", "none"),
+    "amount": ("list", "coupon", "slip"),
+    "order": ("paid", "pending", "none"),
+    "app": ("same", "active", "unpaid"),
     "refund": ("none", "half", "all"),
     "dispute": ("none", "open", "won", "lost"),
     "sub": ("none", "active", "ended", "cancelling", "past_due", "paused", "trialing"),
     "basis": ("paid", "comp", "import", "staff"),
     "customer": ("if_paid", "yes", "no"),
-    "deal": ("none", "won", "open", "lost", "big", "agreed"),
+    "deal": ("none", "won", "open", "lost", "big", "agreed", "dear"),
     "ticket": ("none", "access", "billing", "refund", "other"),
     "left_state": ("unsubscribed", "cleaned"),
+    "form": ("usual", "demo-request", "press"),
+    "reach": ("usual", "video", "ad_form"),
+    "call": ("held", "missed", "unrecorded", "cancelled", "cancelled_once"),
+    "proposal": ("usual", "none", "unsigned", "signed"),
     "address": (
         "same", "dotted", "elsewhere", "by_phone", "contact_elsewhere", "two_contacts", "changed", "keyless", "guest",
-        "role", "office", "family", "test",
+        "role", "office", "family", "test", "mistyped_login", "mistyped_lead", "mistyped_list", "work_login", "work_list",
+        "other_checkout", "household", "namesake",
     ),
-    "gift_of": ("none", "charge_id", "again_id"),
+    "unheard": ("none", "sale", "dispute"),
+    "names_contact": ("none", "merged", "survivor"),
+    "gift_of": ("none", "charge_id", "again_id", "sub_id"),
 }  # fmt: skip
 """Columns that hold one of a few words, as its position."""
 
@@ -82,7 +90,7 @@ def draw(people: int, seed: int, now: datetime) -> Plan:
         _set(plan, rows, each, rng, at)
     _give(plan, story)
     _address(plan, rng)
-    _settle(plan, rng, at)
+    _settle(plan, at)
     return _with_second_purchases(plan, rng, at)
 
 
@@ -101,9 +109,11 @@ def _cast(people: int, rng: np.random.Generator) -> Column:
     Where there aren't people enough for one of each, nothing out of the ordinary happens.
     """
     special: list[int] = []
+    named = {story.name: story for story in STORIES}
     for code, story in enumerate(STORIES):
         if not story.is_healthy:
-            special += [code] * _count(story, people)
+            shared = _count(named[story.beside], people) if story.beside else 0
+            special += [code] * (story.crowd * shared or _count(story, people))
     if len(special) > people:
         special = []
     weights = np.array([s.weight for s in HEALTHY])
@@ -113,7 +123,7 @@ def _cast(people: int, rng: np.random.Generator) -> Column:
 
 def _count(story: Story, people: int) -> int:
     least, rate = (FAULT_LEAST, FAULT_RATE) if story.breaks else (ALIKE_LEAST, ALIKE_RATE)
-    return story.crowd * max(least, round(people * rate / story.crowd))
+    return story.crowd * (least if story.is_rare else max(least, round(people * rate / story.crowd)))
 
 
 def _calm(n: int, rng: np.random.Generator, now: int) -> Plan:
@@ -139,6 +149,15 @@ def _calm(n: int, rng: np.random.Generator, now: int) -> Plan:
         "other_list": np.zeros(n, bool),
         "mailed_anyway": np.zeros(n, bool),
         "receipt_at": never.copy(),
+        "bounces": np.zeros(n, bool),
+        "cart_at": never.copy(),
+        "sales_at": never.copy(),
+        "chase_at": never.copy(),
+        "webinar": np.arange(n) % 4 == 0,
+        "opt_out_mirrored": np.ones(n, bool),
+        "score": np.full(n, -1),
+        "more_addresses": np.zeros(n, np.int64),
+        "second_account_at": never.copy(),
         "ticket_share": rng.random(n),
         "ticket_at": never.copy(),
         "reply_lag": rng.integers(5 * MINUTE, int(3.5 * HOUR), n),
@@ -149,10 +168,16 @@ def _calm(n: int, rng: np.random.Generator, now: int) -> Plan:
         "disputed_at": never.copy(),
         "again_at": never.copy(),
         "again_refunded": np.zeros(n, bool),
+        "test_mode": np.zeros(n, bool),
+        "charge": np.ones(n, bool),
+        "is_mirrored": np.ones(n, bool),
         "course": np.ones(n, bool),
         "second_course": np.ones(n, bool),
         "space": np.ones(n, bool),
         "expires": np.zeros(n, bool),
+        "granted_anyway": np.zeros(n, bool),
+        "is_used": np.ones(n, bool),
+        "used_at": never.copy(),
         "access_lag": rng.integers(5, 40 * MINUTE, n),
         "close_lag": rng.integers(5 * MINUTE, 6 * HOUR, n),
         "lost_at": never.copy(),
@@ -164,7 +189,19 @@ def _calm(n: int, rng: np.random.Generator, now: int) -> Plan:
         "second_sub_at": never.copy(),
         "late_at": never.copy(),
         "late_refunded": np.zeros(n, bool),
+        "sub_refunded_at": never.copy(),
+        "missed": np.zeros(n, np.int64),
+        "seats": np.ones(n, np.int64),
+        "moves": np.zeros(n, bool),
         "luck": rng.random(n),
+        "visit_lag": rng.integers(MINUTE, 2 * DAY, n),
+        "answer_lag": rng.integers(2 * MINUTE, 3 * HOUR, n),
+        "owned": np.ones(n, bool),
+        "claims_source": np.zeros(n, bool),
+        "rewritten": np.zeros(n, bool),
+        "booked_at": never.copy(),
+        "decided_at": never.copy(),
+        "written_at": never.copy(),
     }
     plan["currency"] = (rng.random(n) < 0.15).astype(np.int8)
     plan["method"] = (rng.random(n) < 0.1).astype(np.int8)
@@ -194,11 +231,15 @@ def _set(plan: Plan, rows: Column, story: Story, rng: np.random.Generator, now: 
 def _give(plan: Plan, story: Column) -> None:
     names = [s.name for s in STORIES]
     for giver, given in GIFTS:
-        plan["giver"][story == names.index(given)] = np.flatnonzero(story == names.index(giver))
+        givers = np.flatnonzero(story == names.index(giver))
+        plan["giver"][story == names.index(given)] = np.repeat(givers, STORIES[names.index(given)].crowd)
 
 
 def _address(plan: Plan, rng: np.random.Generator) -> None:
-    """How healthy people write their addresses: as they are, in dots and tags, or another one to log in with."""
+    """How healthy people write their addresses: as they are, in dots and tags, or another one to log in with.
+
+    Some who only asked get the newsletter at another address, which nothing ties to them but what it looks like.
+    """
     n = len(plan["story"])
     is_free = plan["story"] < len(HEALTHY)
     has_account = np.isin(
@@ -208,14 +249,16 @@ def _address(plan: Plan, rng: np.random.Generator) -> None:
     elsewhere, dotted = (WORDS["address"].index(w) for w in ("elsewhere", "dotted"))
     plan["address"][is_free & has_account & (fate < 0.08)] = elsewhere
     plan["address"][is_free & (fate > 0.85)] = dotted
+    only_asks = plan["story"] == [s.name for s in STORIES].index("prospect")
+    for mode, (least, most) in {"mistyped_list": (0.08, 0.13), "work_list": (0.13, 0.18)}.items():
+        plan["address"][only_asks & (fate >= least) & (fate < most)] = WORDS["address"].index(mode)
     plan["phone"] |= plan["address"] == elsewhere  # the community knows them by it
 
 
-def _settle(plan: Plan, rng: np.random.Generator, now: int) -> None:
+def _settle(plan: Plan, now: int) -> None:
     """Work out what follows from the rest."""
     _bill(plan, now)
     _know(plan, now)
-    plan["visit_lag"] = rng.integers(MINUTE, 2 * DAY, len(plan["anchor_at"]))
 
 
 def _bill(plan: Plan, now: int) -> None:
@@ -239,6 +282,7 @@ def _bill(plan: Plan, now: int) -> None:
     plan |= {
         "periods": periods, "is_complete": is_complete, "ended_at": ended,
         "cancelled_at": np.where(sub["cancelling"] | sub["ended"], cancelled, NEVER),
+        "moved_at": np.where(plan["moves"], last_paid, NEVER),
     }  # fmt: skip
 
 
@@ -253,8 +297,14 @@ def _know(plan: Plan, now: int) -> None:
     )
     leaves = plan["consent"] & plan.pop("may_leave") & is_healthy & (plan["left_at"] == NEVER)
     asks = (plan["ticket"] > 0) & (plan["ticket_at"] == NEVER)
+    # Whoever wants their money back gets it; of the others who bought, nobody asks.
+    wants_back = is_healthy & (plan["ticket"] == WORDS["ticket"].index("refund")) & (plan["money"] > 0)
+    gets_back = wants_back & (plan["refund"] > 0) & (plan["refunded_at"] != NEVER)
+    plan["ticket"][wants_back & ~gets_back] = WORDS["ticket"].index("billing")
+    ticket_at = np.where(gets_back, plan["refunded_at"] - 6 * HOUR, ticket_at)
     plan |= {
         "lead_at": lead_at,
+        "is_usual": is_healthy & (plan["reach"] == WORDS["reach"].index("usual")),
         "joined_at": np.where(plan["consent"], known_at + MINUTE, NEVER),
         "left_at": np.where(leaves, left_at, plan["left_at"]),
         "left_state": np.where(is_healthy, plan["left_state"], 0).astype(np.int8),
@@ -272,7 +322,7 @@ def _with_second_purchases(plan: Plan, rng: np.random.Generator, now: int) -> Pl
     _set(again, np.arange(len(rows)), STORIES[names.index("bootcamp")], rng, now)
     bought = plan["anchor_at"][rows]
     again["anchor_at"] = bought + DAY + (again["luck"] * (now - bought - 2 * DAY)).astype(np.int64)
-    _settle(again, rng, now)
+    _settle(again, now)
     for shared in ("currency", "address", "phone"):
         again[shared] = plan[shared][rows]
     both = {name: np.concatenate([column, again[name]]) for name, column in plan.items()}
@@ -309,6 +359,7 @@ def _frame(plan: Plan, now: int) -> pl.DataFrame:
         pl.when(pl.col("again_at").is_not_null(), pl.col("again_at") > pl.col("refunded_at")).then(None)
         .when(pl.col("refund") == "all").then("refunded_at")
         .when(pl.col("dispute").is_in(["open", "lost"])).then("disputed_at")
+        .when("moves").then("moved_at")
         .when(~pl.col("is_complete")).then("ended_at")
     )  # fmt: skip
     closed = pl.min_horizontal("lost_at", pl.col("ends_at") + pl.col("close_lag"))
@@ -340,14 +391,23 @@ def _ids() -> dict[str, pl.Expr]:
         "merged_contact_id": _id("", 100_000_003 + person * 10),
         "deal_id": _id("", 50_000_000_001 + person),
         "booking_id": _id("bk_", person),
+        "meeting_id": _id("mt_", person),
+        "agreement_id": _id("msFY", person, digits=18),
         "customer_id": _id("cus_", person),
         "charge_id": _id("ch_", row, "00"),
         "again_id": _id("ch_", row, "80"),
         "late_id": _id("ch_", row, "95"),
+        "last_charge_id": _id("ch_", row) + (pl.col("periods") - 1).cast(pl.String).str.zfill(2),
+        "order_id": _id("", 9_000_001 + row, digits=1),
+        "app_sub_id": _id("", row + 1, digits=1),
         "gift_ref": pl.when(pl.col("gift_of") == "charge_id").then(_id("stripe:ch_", "giver", "00"))
-                      .when(pl.col("gift_of") == "again_id").then(_id("stripe:ch_", "giver", "80")),
+                      .when(pl.col("gift_of") == "again_id").then(_id("stripe:ch_", "giver", "80"))
+                      .when(pl.col("gift_of") == "sub_id").then(_id("stripe:sub_", "giver", "01")),
         "sub_id": _id("sub_", row, "01"),
         "second_sub_id": _id("sub_", row, "02"),
+        "second_student_id": _id("", 50_000_001 + person, digits=1),
+        "refused_id": _id("ch_", row, "90"),
+        "nps_id": _id("nps", person, digits=14),
         "student_id": _id("", 5_000_001 + person, digits=1),
         "member_id": _id("m", person),
         "requester_id": _id("", 900_000_001 + person),

@@ -41,6 +41,9 @@ PRODUCTS: Mapping[str, Product] = {
     "cohort": Product(
         "cohort", {"full": ("price_cohort", 99900, 93900)}, ("1005",), "space_7", "welcome-cohort", COHORT_OPENS_AT
     ),
+    "workbook": Product("workbook", {"full": ("price_workbook", 3900, 3600)}, ("1006",), None, "welcome-workbook"),
+    # The smaller of two plans; who moves down to it keeps the subscription and changes the price.
+    "basic": Product("basic", {"month": ("price_basic", 900, 800)}, (), "space_6"),
     "coaching": Product("coaching", {"full": ("price_coaching", 15000, 14000)}),
     # Not in journey.yaml, or only in part; sold in USD only
     "flash": Product(None, {"full": ("price_flash_sale", 9900, 8900)}),

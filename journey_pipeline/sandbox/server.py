@@ -19,7 +19,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from journey_pipeline.sandbox.world import World
 
-PLATFORMS = ("typeform", "stripe", "hubspot", "teachable", "mailchimp", "zendesk")
+PLATFORMS = (
+    "meta_ads", "posthog", "typeform", "hubspot", "calendly", "pandadoc", "stripe", "woocommerce", "teachable", "mailchimp", "twilio",
+    "slack", "zendesk", "google_sheets",
+)  # fmt: skip
+"""Those of the demo's business: at least one of every part of the journey."""
 _START_S = 10.0
 # Requests per seconds that the vendors grant an account like this one; HubSpot's search limit is its fake's own.
 LIMITS: Mapping[str, tuple[int, float]] = {

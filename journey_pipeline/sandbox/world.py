@@ -34,7 +34,8 @@ class World:
 
     `records`: kind -> frame of `world_schema(kind)`. `changed_at` is when the platform last changed the record (never
     after `now`), `who` the true person. `truth`: frames `faults` (invariant, subject_kind, platform, record_id, who,
-    offer_id), `look_alikes` (the same columns and `why`) and `people` (kind, platform, record_id, who).
+    offer_id), `look_alikes` (the same columns and `why`), `people` (kind, platform, record_id, who) and `mess` (who, mess,
+    people: `one` whose records are unlike each other, `two` who are like somebody else's).
     """
 
     now: datetime

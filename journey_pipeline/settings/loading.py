@@ -12,10 +12,11 @@ import polars as pl
 from pydantic import BaseModel, ValidationError
 
 from journey_pipeline import platforms
-from journey_pipeline.errors import SettingsError, SourceError, one_of
+from journey_pipeline.errors import JourneyError, SettingsError, SourceError, one_of
 from journey_pipeline.identity.decisions import HEADER
 from journey_pipeline.identity.decisions import parse as parse_decisions
 from journey_pipeline.invariants import catalogue, language
+from journey_pipeline.invariants.own import load as own_expectations
 from journey_pipeline.invariants.waivers import parse as parse_waivers
 from journey_pipeline.model import IdentityRules, Offer, Rule, Settings, Thresholds
 from journey_pipeline.platforms.base import Platform
@@ -34,7 +35,8 @@ def load(path: Path) -> Settings:
     """The settings of one file.
 
     Raises:
-        SettingsError: listing every mistake as `line: path: what is wrong, what is allowed`, in the file's order.
+        SettingsError: listing every mistake as `line: path: what is wrong, what is allowed`, in the file's order; or those
+            of a file of expectations beside it.
     """
     try:
         document = parse(path.read_text(encoding="utf-8"))
@@ -52,6 +54,7 @@ def load(path: Path) -> Settings:
     if found or settings is None:
         placed = sorted((document.line(at), f"{at}: {sentence}" if at else sentence) for at, sentence in found)
         raise SettingsError(path.name, [f"{line}: {text}" for line, text in placed])
+    own_expectations(path.parent)
     return settings
 
 
@@ -79,6 +82,21 @@ def secrets(platform: Platform, options: BaseModel, environ: Mapping[str, str]) 
         sentence = f"{platform.name}: {count}: {', '.join(missing)}. Set them, then try: journey doctor."
         raise SourceError(sentence, is_transient=False)
     return {name: environ[name].strip() for name in needed}
+
+
+def addresses(settings: Settings, environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Owner of `notify:` -> name of the environment variable -> the address in it. Addresses are never told.
+
+    Raises:
+        JourneyError: naming every variable that is missing.
+    """
+    names = sorted({name for listed in settings.notify.values() for name in listed})
+    missing = [name for name in names if not environ.get(name, "").strip()]
+    if missing:
+        count = f"{len(missing)} address{'es' if len(missing) > 1 else ''} to tell people at"
+        msg = f"{count} missing from the environment: {', '.join(missing)}. Set what notify: in journey.yaml names."
+        raise JourneyError(msg)
+    return {owner: {name: environ[name].strip() for name in listed} for owner, listed in settings.notify.items()}
 
 
 def waivers(path: Path) -> pl.DataFrame:
@@ -214,9 +232,10 @@ def _names(data: Mapping[str, Any], own: Mapping[str, Rule]) -> Mistakes:
                 yield f"{part}.{name}", f"no invariant {name!r}; {one_of(name, rules)}"
             elif part == "deadlines" and rules[name].within is None:
                 yield f"{part}.{name}", f"{name} has no deadline: it is judged at once; leave it out"
-    for name in _mapping(data.get("owners")):
-        if name not in owners:
-            yield f"owners.{name}", f"no invariant is owned by {name!r}; {one_of(name, owners)}"
+    for part, allowed in (("owners", owners), ("notify", {*owners, "*"})):
+        for name in _mapping(data.get(part)):
+            if name not in allowed:
+                yield f"{part}.{name}", f"no invariant is owned by {name!r}; {one_of(name, allowed)}"
 
 
 def _thresholds(given: Any) -> Mistakes:

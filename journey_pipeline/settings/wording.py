@@ -11,6 +11,7 @@ from journey_pipeline.settings.document import dotted
 _PATTERNS = {
     "^[a-z0-9_]+$": "small letters, digits and _",
     "^[a-z][a-z0-9_]*$": "small letters, digits and _, a letter first",
+    "^[a-z0-9_]+:.+$": "type:value, like email:info@*",
     "^[A-Z]{2}$": "two capital letters, like US",
 }
 _TYPES = {

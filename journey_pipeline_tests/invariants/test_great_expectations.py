@@ -11,11 +11,12 @@ import polars as pl
 import pytest
 from playwright.sync_api import sync_playwright
 
-from journey_pipeline.errors import CheckCrashedError
+from journey_pipeline.errors import CheckCrashedError, SettingsError
 from journey_pipeline.invariants import great_expectations as gx
-from journey_pipeline.invariants import shape
+from journey_pipeline.invariants import own, shape
 from journey_pipeline.model import Rule
 from journey_pipeline.registry import TABLES
+from journey_pipeline.settings import load
 
 AS_OF = datetime(2026, 5, 15, 12, tzinfo=UTC)
 EARLIER = AS_OF - timedelta(hours=3)
@@ -156,6 +157,8 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> list[gx.Report]:
             # a parent is spoilt beside the sound one, so that nobody is orphaned by the way
             beside = [{**SOUND[table], key: "other", **CASES[cases[table]][1]}] if table in cases else []
             shapes[table] = frame(table, SOUND[table], *beside)
+        if "people" in cases:  # whom a record names, too
+            shapes["contacts"] = frame("contacts", RECORD, {**RECORD, "record_id": "r_2", "person_id": "other"})
         report = ask(tmp_path_factory.mktemp("round"), shapes=shapes)
         reports.update(dict.fromkeys(cases.values(), report))
     return [reports[number] for number in range(len(CASES))]
@@ -212,7 +215,9 @@ def test_keys_are_unique_and_two_nulls_are_the_same_key(tmp_path: Path) -> None:
         tmp_path,
         shapes={
             "buyer_journeys": frame("buyer_journeys", prospect, prospect, {**prospect, "offer_id": "bootcamp"}),
-            "payments": frame("payments", SOUND["payments"], {**SOUND["payments"], "platform": "paypal"}),
+            "payments": frame(
+                "payments", SOUND["payments"], {**SOUND["payments"], "platform": "paypal", "person_id": "p_2"}
+            ),
             "people": frame("people", SOUND["people"], SOUND["people"]),
         },
     )
@@ -396,18 +401,20 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         assert all(url.startswith("file://") for url in requests)
 
 
-def test_the_front_page_lists_failures_first_and_leads_to_them(page: Any) -> None:
+def test_the_front_page_lists_promises_then_shapes_failures_first_and_leads_to_them(page: Any) -> None:
     assert [row.split()[0] for row in page.locator("tbody tr").all_inner_texts()] == [
         "buyer_journeys_invariants",
-        "payments_shape",
         "invariant_days_invariants",
+        "payments_shape",
         "people_shape",
     ]
     assert page.locator("tbody i.fa-times").count() == 2
     page.get_by_role("link", name="buyer_journeys_invariants").click()
     page.get_by_text("Who pays < $5 gets access.").wait_for()
     text = page.locator("main").inner_text()
-    assert "critical · delivery · paid_implies_access" in text
+    assert "critical · delivery · within 1h · every case could be judged · paid_implies_access" in text
+    assert "Table buyer_journeys, one row: person by offer" in text
+    assert "one that is broken is not" in text
     assert "1 unexpected values found. 50% of 2 total rows." in text
     page.get_by_role("link", name="All suites").click()
     page.get_by_role("link", name="payments_shape").click()
@@ -438,3 +445,109 @@ def test_large_tables_are_asked_in_seconds(tmp_path: Path, capsys: pytest.Captur
     with capsys.disabled():
         print(f"\n{len(report.checks)} checks over {count:,} payments: {seconds:.1f} s")  # noqa: T201 - the figure is the point
     assert seconds < 30
+
+
+OWN = """[
+  {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "email"}, "severity": "critical",
+   "description": "Whoever pays left an address.", "meta": {"owner": "finance", "name": "address"}},
+  {"type": "expect_column_values_to_be_between", "kwargs": {"column": "amount_minor", "max_value": 100000}},
+  {"type": "expect_column_values_to_be_between",
+   "kwargs": {"column": "occurred_at", "min_value": "2026-05-15T00:00:00", "strict_min": true}},
+  {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 5}}
+]"""
+
+
+def written(folder: Path, text: str, table: str = "payments") -> Path:
+    (folder / "expectations").mkdir(exist_ok=True)
+    (folder / "expectations" / f"{table}.json").write_text(text)
+    return folder
+
+
+def test_a_users_own_expectations_run_in_a_suite_of_their_own_and_block_nothing(tmp_path: Path) -> None:
+    rows = [{**SOUND["payments"], "record_id": f"r_{n}", "amount_minor": 60_000 * n, "email": "a@x.example" if n else None}
+            for n in range(3)]  # fmt: skip
+    report = ask(
+        tmp_path, shapes={"payments": frame("payments", *rows)}, own=own.load(written(tmp_path, OWN))
+    )  # fmt: skip
+    mine = {c.name: (c.is_success, c.severity, c.unexpected, c.suite) for c in report.checks if c.kind == "own"}
+    assert mine == {
+        "address": (False, "critical", 1, "payments_own"),
+        "own_1": (False, "warning", 1, "payments_own"),
+        "own_2": (True, "warning", 0, "payments_own"),
+        "own_3": (False, "warning", 0, "payments_own"),
+    }
+    assert report.blocking == ()
+    page = next((tmp_path / "data_docs").glob("validations/payments_own/**/payments.html")).read_text()
+    assert "Whoever pays left an address." in page
+    assert "critical · finance" in page
+    assert "Expect column values to be between: column amount_minor, max_value 100000." in page
+
+
+def test_what_the_user_wrote_as_a_whole_suite_is_read_too(tmp_path: Path) -> None:
+    suite = gx.ExpectationSuite(
+        name="mine", expectations=[gx.gxe.ExpectColumnValuesToBeUnique(column="record_id", severity="info")]
+    )
+    folder = written(
+        tmp_path, str(suite.to_json_dict()).replace("'", '"').replace("None", "null").replace("True", "true")
+    )
+    report = ask(tmp_path, shapes={"payments": frame("payments", SOUND["payments"])}, own=own.load(folder))
+    assert [(c.is_success, c.severity) for c in report.checks if c.kind == "own"] == [(True, "info")]
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "sentence"),
+    [
+        ("paymnts", "[]", "no table 'paymnts'; a file is named by its table; did you mean payments"),
+        ("payments", '[\n{"type": 1,\n]', "3: is not JSON"),
+        ("payments", '{"type": "x"}', "must be a list of expectations"),
+        ("payments", '[{"type": "expect_column_values_to_be_nul", "kwargs": {}}]',
+         "[0].type: no expectation 'expect_column_values_to_be_nul'; did you mean expect_column_values_to_be_null"),
+        ("payments", '[{"type": "expect_column_values_to_be_null", "kwargs": {"column": "amount"}}]',
+         "[0].kwargs.column: payments has no column 'amount'; did you mean amount_minor"),
+        ("payments", '[{"type": "expect_column_values_to_be_null", "severity": "bad"}]', "[0].severity: 'bad' is not known"),
+        ("payments", '[{"typ": "expect_column_values_to_be_null"}]', "[0].typ: no such name; did you mean type"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_refused_with_its_place_and_what_is_allowed(
+    tmp_path: Path, table: str, text: str, sentence: str
+) -> None:
+    written(tmp_path, text, table)
+    (tmp_path / "journey.yaml").write_text("business: {name: X, timezone: UTC, currency: USD}\nplatforms: {}\n")
+    with pytest.raises(SettingsError) as refused:
+        load(tmp_path / "journey.yaml")
+    assert sentence in str(refused.value)
+    assert str(refused.value).startswith(f"expectations/{table}.json: ")
+
+
+def test_arguments_that_an_expectation_does_not_take_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    text = '[{"type": "expect_column_values_to_be_between", "kwargs": {"column": "amount_minor", "maximum": 1}}]'
+    with pytest.raises(
+        SettingsError, match=r"own_0: expect_column_values_to_be_between: maximum: extra fields not permitted"
+    ):
+        ask(tmp_path, shapes={"payments": frame("payments")}, own=own.load(written(tmp_path, text)))
+    assert not (tmp_path / "data_docs").exists()
+
+
+def test_everybody_whom_a_record_names_is_among_the_people_and_nobody_else(tmp_path: Path) -> None:
+    people = [{"person_id": "p_1"}, {"person_id": "p_2"}]
+    records = {"leads": frame("leads", RECORD, {**RECORD, "record_id": "r_2", "person_id": None})}
+    assert failed(ask(tmp_path, shapes={**records, "people": frame("people", people[0])})) == set()
+    report = ask(tmp_path, shapes={**records, "people": frame("people", *people)})
+    assert failed(report) == {("people", "shape_people_of_records")}
+    assert [check.name for check in report.blocking] == ["shape_people_of_records"]
+
+
+def test_earlier_days_stand_beside_todays(tmp_path: Path) -> None:
+    days = pl.DataFrame(
+        [(date(2026, 5, 13), "buyer_journeys_invariants", PAID.name, True, 0),
+         (date(2026, 5, 14), "buyer_journeys_invariants", PAID.name, False, 3)], schema=gx.DAYS, orient="row",
+    )  # fmt: skip
+    ask(
+        tmp_path, verdicts={"buyer_journeys": pl.DataFrame({PAID.name: ["broken"]})}, rules=[PAID],
+        gates=gates(paid_implies_access="partial"), before=days,
+    )  # fmt: skip
+    suite = next((tmp_path / "data_docs").glob("validations/buyer_journeys_invariants/**/*.html")).read_text()
+    assert "some cases could not be judged" in suite
+    assert "unexpected on the days before: 0, 3" in suite
+    assert "2026-05-14 <b>1</b> of 1" in suite
+    assert "2026-05-14: 1 of 1 failed" in (tmp_path / "data_docs" / "index.html").read_text()

@@ -94,6 +94,13 @@ def test_step_3_only_the_platforms_of_the_offer_are_needed_for_money_and_access(
     assert judged(sources=teachable_down, offer_id="membership") == ("broken", None)  # it grants circle alone
 
 
+def test_step_3_a_rule_that_compares_tellers_needs_all_of_them() -> None:
+    paypal_down = health(paypal__transactions={"status": "failed"})
+    comparing = RULE.model_copy(update={"every_source": True})
+    assert judged(comparing, sources=paypal_down) == ("unknown", "source:paypal.transactions")
+    assert judged(comparing) == ("broken", None)
+
+
 def test_step_3_a_kind_in_brackets_is_needed_only_by_rows_that_refer_to_it() -> None:
     down = health(stripe__subscriptions={"status": "failed"})
     assert judged(sources=down) == ("broken", None)

@@ -27,6 +27,11 @@ SAYS = {
     "messages": [("mailchimp", "sends")],
     "consents": [("mailchimp", "members")],
     "tickets": [("zendesk", "tickets")],
+    "spend": [("meta", "insights")],
+    "touchpoints": [("posthog", "visits")],
+    "reported": [("sheet", "figures")],
+    "notifications": [("slack", "messages")],
+    "surveys": [("typeform", "surveys")],
 }
 
 SETTINGS = Settings(
@@ -53,7 +58,7 @@ SETTINGS = Settings(
 
 _PLATFORM = {"payments": "stripe", "tickets": "zendesk", "access": "teachable", "messages": "mailchimp",
              "subscriptions": "stripe", "contacts": "hubspot", "leads": "typeform", "deals": "hubspot",
-             "consents": "mailchimp"}  # fmt: skip
+             "bookings": "calendly", "agreements": "pandadoc", "consents": "mailchimp", "surveys": "typeform"}  # fmt: skip
 
 
 def frame(table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
@@ -65,6 +70,8 @@ def frame(table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
             usual[name] = False
         elif name.endswith("_count") or name.startswith("grants_"):
             usual[name] = 0
+        elif name in ("starts_on", "ends_on"):
+            usual[name] = AS_OF.date() - timedelta(days=14)
     usual |= {"identity_confidence": 1.0, "currency": "USD", "platform": _PLATFORM.get(table)}
     known = {name: value for name, value in usual.items() if name in schema}
     return pl.DataFrame([{**dict.fromkeys(schema), **known, **row} for row in rows], schema=schema)

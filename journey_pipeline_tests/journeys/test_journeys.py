@@ -402,6 +402,11 @@ def test_events_tell_the_path_in_order() -> None:
     ]  # fmt: skip
 
 
+def test_a_meeting_that_lies_ahead_is_no_event_yet() -> None:
+    told = walk(bookings=[{"id": "1", "who": "ann", "at": "d-1", "starts_at": "d+2"}])["journey_events"]
+    assert told["event"].to_list() == ["booked"]
+
+
 def test_an_offer_without_money_or_access_has_no_journey() -> None:
     extra = (*OFFERS, Offer(id="other", name="Other", grants=("circle:9",)))
     assert walk(scope(offers=extra), payments=[{"who": "ann"}])["buyer_journeys"]["offer_id"].to_list() == ["bootcamp"]

@@ -16,16 +16,26 @@ from journey_pipeline.settings import load
 DEMO = Path(business.__file__).with_name("demo.yaml")
 
 RAW = {
-    "raw_ads": ["clicks"],
-    "raw_calendar": ["calls"],
+    "raw_app": ["feedback", "memberships", "students"],
+    "raw_board": ["figures"],
+    "raw_calendly": ["invitees"],
     "raw_community": ["members"],
-    "raw_hubspot": ["account", "contacts", "deals", "owners"],
+    "raw_google_costs": ["costs"],
+    "raw_hubspot": ["account", "contacts", "deals", "forms", "owners", "submissions"],
     "raw_mailchimp": ["campaigns", "email_activity", "lists", "members", "sent_to", "transactional", "unsubscribes"],
+    "raw_meta_ads": ["insights", "leads"],
+    "raw_pandadoc": ["deleted", "documents"],
+    "raw_posthog": ["identities", "visits"],
+    "raw_slack": ["messages"],
     "raw_stripe": [
         "charges", "checkout_sessions", "customers", "disputes", "invoice_payments", "invoices", "refunds", "subscriptions",
     ],
+    "raw_team_calendar": ["meetings"],
     "raw_teachable": ["courses", "enrollments", "pricing_plans", "transactions", "user_details", "users"],
+    "raw_twilio": ["messages"],
     "raw_typeform": ["forms", "responses"],
+    "raw_webinars": ["optins"],
+    "raw_woocommerce": ["orders", "subscriptions"],
     "raw_zendesk": ["tickets", "users"],
 }  # fmt: skip
 KINDS = [
@@ -34,28 +44,67 @@ KINDS = [
 ]  # fmt: skip
 BUILT = {
     "records": [*KINDS, "rejected_records", "source_health"],
-    "identity": ["demoted_keys", "identity_changes", "person_keys"],
-    "journeys": [*KINDS, "buyer_journeys", "journey_events", "people", "products"],
-    "invariants": ["data_docs", "finding_days", "findings", "invariant_days"],
+    "identity": ["demoted_keys", "identity_changes", "identity_health", "identity_suggestions", "person_keys"],
+    "journeys": [
+        *KINDS, "buyer_journeys", "campaigns", "contact_keys", "journey_events", "people", "products", "pulses",
+        "reported_vs_actual",
+    ],
+    "invariants": ["data_docs", "finding_days", "findings", "incident_days", "incidents", "invariant_days", "repairs"],
     "bi": [
-        "broken_by_handoff", "buyer_journeys_readable", "currencies", "funnel", "money_at_risk_by_day",
-        "money_at_risk_by_owner", "rejected_summary", "source_health", "time_between_steps", "worklist",
+        "broken_by_handoff", "buyer_journeys_readable", "buyers_at_risk_of_churn", "currencies", "funnel",
+        "funnel_by_week", "incidents", "money_at_risk_by_day", "money_at_risk_by_day_and_owner",
+        "money_at_risk_by_owner", "rejected_summary", "reported_vs_actual", "source_health", "time_between_steps",
+        "worklist",
     ],
     "report": ["page"],
 }  # fmt: skip
 INVARIANTS = {
+    "journeys/campaigns": ["campaign_brings_leads", "campaign_clicks_are_tracked"],
+    "journeys/pulses": ["arrivals_not_silent"],
+    "journeys/contacts": ["crm_record_implies_lead"],
+    "journeys/bookings": [
+        "booking_copies_agree", "met_implies_next_step", "no_show_is_followed_up", "past_booking_has_outcome",
+    ],
+    "journeys/agreements": ["proposal_is_followed_up"],
+    "journeys/reported_vs_actual": [
+        "ad_conversions_not_above_orders", "analytics_ratio_is_steady", "reported_figure_matches",
+    ],
     "journeys/people": [
+        "booking_implies_crm_record", "lead_gets_answer", "lead_has_owner", "lead_source_kept_in_crm",
+        "paid_implies_crm_customer",
+        "deleted_person_not_billed",
+        "bounced_buyer_is_reached", "consents_agree", "one_account_per_platform", "person_not_overmerged",
+        "person_not_split",
         "crm_customer_implies_paid", "lead_implies_crm_record", "one_crm_record_per_person", "paid_implies_crm_record",
         "unsubscribed_not_mailed",
     ],
     "journeys/buyer_journeys": [
+        "agreed_amount_is_paid", "signed_implies_paid", "signed_implies_won", "won_implies_paid", "won_implies_signed",
+        "buyer_leaves_sales_sequence", "journey_times_in_order", "no_cart_mail_after_purchase",
+        "access_is_used", "dispute_suspends_access", "old_plan_access_removed", "pending_payment_grants_nothing",
+        "test_payment_grants_nothing", "trial_gives_access", "unpaid_access_is_suspended",
         "access_implies_payment", "bundle_is_complete", "ended_subscription_ends_access", "one_live_subscription_per_offer",
         "paid_access_not_lost", "paid_implies_access", "paid_implies_welcome", "paid_implies_won", "refund_revokes_access",
     ],
-    "journeys/payments": ["no_charge_after_end", "no_duplicate_charge", "payment_has_person"],
+    "journeys/payments": [
+        "no_charge_after_end", "no_duplicate_charge", "payment_has_person",
+        "charge_has_order", "no_charge_after_access_ended", "order_has_charge", "paid_amount_is_usual",
+        "pending_payment_settles", "sale_copies_agree",
+        "dispute_is_notified", "failed_payment_gets_mail", "sale_is_notified",
+    ],
+    "journeys/subscriptions": [
+        "active_subscription_pays", "refunded_subscription_is_ended", "seats_within_quantity",
+        "subscription_copies_agree", "subscription_moves_on",
+    ],
+    "journeys/access": ["no_use_after_access_ended"],
+    "journeys/surveys": ["detractor_gets_follow_up", "survey_answer_is_from_buyer"],
+    "journeys/contact_keys": ["keys_point_to_live_records"],
     "journeys/products": ["product_has_offer"],
-    "journeys/tickets": ["access_ticket_of_payer_is_answered"],
-    "records/source_health": ["source_is_fresh"],
+    "journeys/tickets": [
+        "access_ticket_of_payer_is_answered", "solved_access_ticket_has_access", "solved_refund_ticket_has_refund",
+        "ticket_gets_first_reply",
+    ],
+    "records/source_health": ["rejected_rows_are_few", "source_is_fresh"],
 }  # fmt: skip
 
 
@@ -78,7 +127,7 @@ def test_every_check_is_known(graph: Any) -> None:
     expected |= {(f"{room}/{name}", "is_loaded") for room, names in RAW.items() for name in names}
     expected |= {(f"journeys/{name}", "shape") for name in BUILT["journeys"]}
     expected |= {(f"identity/{name}", "shape") for name in BUILT["identity"]}
-    expected |= {(f"invariants/{name}", "shape") for name in ("finding_days", "findings", "invariant_days")}
+    expected |= {(f"invariants/{name}", "shape") for name in BUILT["invariants"] if name != "data_docs"}
     expected |= {("records/rejected_records", "shape"), ("records/source_health", "shape")}
     expected |= {
         ("invariants/data_docs", "every_table_has_its_shape"),
@@ -96,6 +145,16 @@ def test_every_asset_says_what_it_is(graph: Any) -> None:
         assert node.kinds, key
 
 
+def test_a_view_stands_on_the_tables_that_it_reads_and_on_no_others(graph: Any) -> None:
+    def inputs(view: str) -> set[str]:
+        return {key.to_user_string() for key in graph.get(dg.AssetKey(["bi", view])).parent_keys}
+
+    assert inputs("funnel") == {"invariants/data_docs", "journeys/buyer_journeys"}
+    assert inputs("worklist") == {"bi/currencies", "invariants/data_docs", "invariants/findings", "journeys/people"}
+    assert inputs("money_at_risk_by_day") == {"bi/currencies", "invariants/data_docs", "invariants/finding_days"}
+    assert inputs("currencies") == {"invariants/data_docs"}
+
+
 def test_tables_have_their_columns_and_personal_ones_are_marked(graph: Any) -> None:
     schema = graph.get(dg.AssetKey(["journeys", "people"])).metadata["dagster/column_schema"]
     columns = (
@@ -109,9 +168,10 @@ def test_tables_have_their_columns_and_personal_ones_are_marked(graph: Any) -> N
 def test_one_step_per_platform_and_one_per_room(tmp_path: Path) -> None:
     job = built(tmp_path).get_repository_def().get_job("daily")
     assert sorted(node.name for node in job.nodes) == [
-        "check", "great_expectations", "identity", "ingest_ads", "ingest_calendar", "ingest_community", "ingest_hubspot",
-        "ingest_mailchimp", "ingest_stripe", "ingest_teachable", "ingest_typeform", "ingest_zendesk", "invariants",
-        "journeys", "publish", "records", "report__page",
+        "check", "great_expectations", "identity", "ingest_app", "ingest_board", "ingest_calendly", "ingest_community",
+        "ingest_google_costs", "ingest_hubspot", "ingest_mailchimp", "ingest_meta_ads", "ingest_pandadoc",
+        "ingest_posthog", "ingest_slack", "ingest_stripe", "ingest_teachable", "ingest_team_calendar", "ingest_twilio", "ingest_typeform",
+        "ingest_webinars", "ingest_woocommerce", "ingest_zendesk", "invariants", "journeys", "publish", "records", "report__page",
     ]  # fmt: skip
 
 
@@ -122,13 +182,34 @@ def test_the_morning_run_is_in_the_business_time_zone(tmp_path: Path) -> None:
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
+def test_people_are_told_only_where_settings_name_somebody(tmp_path: Path) -> None:
+    silent = built(tmp_path).get_repository_def().sensor_defs
+    assert {sensor.name: sensor.default_status.value for sensor in silent} == dict.fromkeys(
+        ["tell_owners", "tell_of_failed_runs", "tell_of_stale_sources"], "STOPPED"
+    )
+    settings = load(DEMO).model_copy(update={"notify": {"*": ("OPS_URL",)}})
+    told = definitions.build(settings, DEMO.parent, Home(tmp_path)).get_repository_def().sensor_defs
+    assert {sensor.default_status.value for sensor in told} == {"RUNNING"}
+
+
+def test_a_users_own_expectations_are_a_check_of_their_table(tmp_path: Path) -> None:
+    (tmp_path / "expectations").mkdir()
+    (tmp_path / "expectations" / "payments.json").write_text(
+        '[{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "email"}}]'
+    )
+    settings = load(business.write_settings(tmp_path))
+    graph = definitions.build(settings, tmp_path, Home(tmp_path)).resolve_asset_graph()
+    own = [k.asset_key.to_user_string() for k in graph.asset_check_keys if k.name == "own"]
+    assert own == ["journeys/payments"]
+
+
 def test_definitions_load_without_what_only_a_step_needs(tmp_path: Path) -> None:
     """Great Expectations, dlt and the sandbox's server take seconds to import; looking at the graph needs none of them."""
     script = (
         "import sys, time; began = time.monotonic()\n"
         "from journey_pipeline.orchestration import definitions\n"
         "definitions.journey().get_repository_def()\n"
-        "print(sorted({'great_expectations', 'dlt', 'uvicorn'} & set(sys.modules)), round(time.monotonic() - began, 1))"
+        "print(sorted({'great_expectations', 'dlt', 'uvicorn', 'apprise'} & set(sys.modules)), round(time.monotonic() - began, 1))"
     )
     environment = {"JOURNEY_SETTINGS": str(DEMO), "JOURNEY_HOME": str(tmp_path), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment)

@@ -1,6 +1,5 @@
 """The ingestion step in Dagster: a platform that was down for a moment is pulled again, one that refuses us is not."""
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +15,6 @@ from journey_pipeline.sandbox import business, server
 from journey_pipeline.sandbox.world import Trouble, World
 from journey_pipeline.settings import load
 
-DEMO = Path(business.__file__).with_name("demo.yaml")
-
 
 @pytest.fixture
 def world() -> World:
@@ -28,7 +25,7 @@ def world() -> World:
 def ingest_zendesk(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.AssetsDefinition]:
     monkeypatch.setattr(http, "BACKOFF_S", 0.001)
     monkeypatch.setattr(definitions, "_PULL_AGAIN", (2, 0))
-    settings = shutil.copyfile(DEMO, tmp_path / "journey.yaml")
+    settings = business.write_settings(tmp_path)
     business.write_exports(world, tmp_path)
     with server.serve(world) as urls, _secrets(server.secrets()):
         built = definitions.build(served(load(settings), urls), tmp_path, Home(tmp_path / "home"))

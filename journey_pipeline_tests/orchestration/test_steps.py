@@ -50,12 +50,12 @@ class Sandbox:
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     home = tmp_path_factory.mktemp("home")
     world = business.generate(PEOPLE, 3, NOW)
-    shutil.copyfile(Path(business.__file__).with_name("demo.yaml"), home / "journey.yaml")
+    business.write_settings(home)
     business.write_exports(world, home)
     (home / "truth").mkdir()
     for name, frame in world.truth.items():
         frame.write_parquet(home / "truth" / f"{name}.parquet")
-    with server.serve(world) as urls, _secrets(server.secrets()):
+    with server.serve(world) as urls, _secrets({**server.secrets(), **business.secrets(home)}):
         made = Sandbox(world, urls, home)
         ingest(made.day(home, NOW))
         build(made.day(home, NOW))
@@ -107,10 +107,12 @@ def test_every_fault_is_found_and_nothing_else(sandbox: Sandbox) -> None:
     assert true == told == both
 
 
-def test_nothing_is_rejected_and_every_source_is_fresh(sandbox: Sandbox) -> None:
+def test_only_what_cannot_be_read_is_rejected_and_every_source_is_fresh(sandbox: Sandbox) -> None:
     health = Home(sandbox.home).tables.scan("records", "source_health").collect()
     assert health["status"].unique().to_list() == ["fresh"]
-    assert Home(sandbox.home).tables.scan("records", "rejected_records").collect().height == 0
+    rejected = Home(sandbox.home).tables.scan("records", "rejected_records").collect()
+    assert set(rejected["platform"]) == {"webinars", "community"}
+    assert rejected["record_id"].str.starts_with("again-").all()
 
 
 def test_a_second_run_of_the_day_changes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from journey_pipeline.errors import SettingsError, SourceError
-from journey_pipeline.platforms.base import Platform
+from journey_pipeline.platforms.base import Options, Platform
 from journey_pipeline.settings import load, secrets, sources, waivers
 
 # A whole settings file, as a user writes it.
@@ -92,8 +92,18 @@ RULE = "invariants:\n  - name: vip\n    on: people\n    when: lifetime_minor > 5
 
 MISTAKES = {
     "an unknown name": ("wavers: x.csv\n", ("3: wavers: no such name; did you mean waivers? allowed: business, customer_stages,"
-                        " deadlines, ignore_products, invariants, off, offers, owners, platforms, publish, reports,"
-                        " test_buyers, thresholds, waivers")),
+                        " deadlines, identity, ignore_products, invariants, notify, off, offers, owners, page_url,"
+                        " platforms, publish, reports, test_buyers, thresholds, waivers")),
+    "a rule about keys without a reason": ("identity: {exclude: [{key: 'email:info@*'}]}\n",
+                                           "3: identity.exclude[0].why: is missing; needed here: key, why"),
+    "a key without its type": ("identity: {include: [{key: info, why: x}]}\n",
+                               "3: identity.include[0].key: 'info' can't stand here; allowed: type:value, like email:info@*"),
+    "a cap of nobody": ("identity: {caps: {people_per_phone: 0}}\n",
+                        "3: identity.caps.people_per_phone: 0 is out of bounds; allowed: more than 0"),
+    "suggested later than linked": ("identity: {link: 0.2, suggest: 0.5}\n",
+                                    "3: identity.suggest: suggest, 0.5, is above link, 0.2"),
+    "decisions that are not there": ("identity: {decisions: gone.csv}\n",
+                                     "3: identity.decisions: no file 'gone.csv' beside the settings file; make it, its first line: a,b"),
     "a missing name": ("offers:\n  - id: a\n", "4: offers[0].name: is missing; needed here: id, name"),
     "text that is a number": ("owners: {delivery: 12}\n", "3: owners.delivery: is 12, must be text; put it in quotes"),
     "a list that is text": ("test_buyers: x\n", "3: test_buyers: is 'x', must be a list, like [one, two]"),
@@ -108,8 +118,8 @@ MISTAKES = {
     "no truth": (OFFER.replace("}\n", ", repeatable: maybe}\n"), "4: offers[0].repeatable: is 'maybe', must be true or false"),
     "no day": (OFFER.replace("}\n", ", opens_on: May}\n"), "4: offers[0].opens_on: is 'May', must be a day, like 2026-05-31"),
     "a word that is not in the list": ("publish: {pii: mask}\n",
-                                       "3: publish.pii: 'mask' is not known; allowed: clear"),
-    "a word inside a mapping": ("reports: {revenue: {claim: exat, metric: net}}\n",
+                                       "3: publish.pii: 'mask' is not known; did you mean masked? allowed: clear, masked, none"),
+    "a word inside a mapping": ("reports: {revenue: {claim: exat, metric: net_revenue}}\n",
                                 "3: reports.revenue.claim: 'exat' is not known; did you mean exact? allowed: claimed, exact, sampled"),
     "an id of other letters": ("offers:\n  - {id: My Offer, name: A}\n",
                                "4: offers[0].id: 'My Offer' can't stand here; allowed: small letters, digits and _"),
@@ -163,10 +173,13 @@ def test_a_mistake_is_named_on_its_line(folder: Path, case: str) -> None:
     assert found.startswith(sentence)
 
 
+FIRST_PLATFORMS = (
+    "activecampaign, calcom, calendly, circle, database, discourse, docusign, files, freshdesk, ga4, gohighlevel, google_ads,"
+    " google_sheets, help_scout, hubspot, intercom, kajabi, kit, klaviyo, learndash, …"
+)
+TYPED = "one of another name gives its type, like type: files"
 PLATFORM_MISTAKES = {
-    "no such platform": ("  stripes: {}\n", ("3: platforms.stripes: no platform 'stripes'; did you mean stripe? allowed: activecampaign,"
-                         " hubspot, mailchimp, stripe, teachable, typeform, zendesk; one of another name gives its type, like"
-                         " type: files")),
+    "no such platform": ("  stripes: {}\n", f"3: platforms.stripes: no platform 'stripes'; did you mean stripe? allowed: {FIRST_PLATFORMS}; {TYPED}"),
     "no such type": ("  exports:\n    type: file\n", "4: platforms.exports.type: no platform 'file'; did you mean files? allowed:"),
     "a name of its own": ("  stripe_eu: {type: stripe}\n",
                           "3: platforms.stripe_eu: stripe runs under its own name: its records name each other by it; call it stripe"),
@@ -226,9 +239,8 @@ def test_all_mistakes_at_once_in_the_files_order(folder: Path) -> None:
         load(folder / "journey.yaml")
     assert str(refused.value) == (
         "journey.yaml: 6 mistakes, nothing was run\n"
-        "  1: platforms.strip: no platform 'strip'; did you mean stripe? allowed: activecampaign, hubspot, mailchimp, stripe,"
-        " teachable, typeform, zendesk; one of another name gives its type, like type: files\n"
-        "  2: publish.pii: 'some' is not known; allowed: clear\n"
+        f"  1: platforms.strip: no platform 'strip'; did you mean stripe? allowed: {FIRST_PLATFORMS}; {TYPED}\n"
+        "  2: publish.pii: 'some' is not known; allowed: clear, masked, none\n"
         "  2: publish: is given twice, on lines 2 and 4; keep one\n"
         "  3: business.currency: 'usd' is not a currency; allowed: three capital letters, like USD\n"
         "  6: offers[0].name: is missing; needed here: id, name\n"
@@ -260,17 +272,30 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 # -- secrets and waivers ----------------------------------------------------------------------------------------------
 
-KEYED = Platform("shop", (), {}, lambda _raw, _options: {}, secrets=("SHOP_KEY", "SHOP_TOKEN", "SHOP_ACCOUNT"))
+
+class ShopOptions(Options):
+    refunds: bool = True
+
+
+KEYED = Platform(
+    "shop", (), {}, lambda _raw, _options: {}, ShopOptions, secrets=("SHOP_KEY", "SHOP_TOKEN", "SHOP_ACCOUNT"),
+    needed_for={"SHOP_ACCOUNT": "refunds"},
+)  # fmt: skip
 
 
 def test_secrets_are_read_by_name() -> None:
     environ = {"SHOP_KEY": "k", "SHOP_TOKEN": " t\n", "SHOP_ACCOUNT": "a", "OTHER": "o"}
-    assert secrets(KEYED, environ) == {"SHOP_KEY": "k", "SHOP_TOKEN": "t", "SHOP_ACCOUNT": "a"}
+    assert secrets(KEYED, ShopOptions(), environ) == {"SHOP_KEY": "k", "SHOP_TOKEN": "t", "SHOP_ACCOUNT": "a"}
+
+
+def test_a_secret_that_only_an_option_needs_is_not_asked_for_without_it() -> None:
+    known = {"SHOP_KEY": "k", "SHOP_TOKEN": "t"}
+    assert secrets(KEYED, ShopOptions(refunds=False), known) == known
 
 
 def test_missing_secrets_are_listed_together_without_values() -> None:
     with pytest.raises(SourceError) as refused:
-        secrets(KEYED, {"SHOP_KEY": "hush", "SHOP_TOKEN": " "})
+        secrets(KEYED, ShopOptions(), {"SHOP_KEY": "hush", "SHOP_TOKEN": " "})
     assert str(refused.value) == (
         "shop: 2 secrets missing from the environment: SHOP_TOKEN, SHOP_ACCOUNT. Set them, then try: journey doctor."
     )

@@ -6,6 +6,7 @@ select
     coalesce(i.paid_at, i.issued_at) as occurred_at,
     a.email,
     a.account_name as name,
+    a.company_name as company,
     ['billing:' || i.billing_account_id] as keys,
     'processor' as role,
     case i.status when 'paid' then 'succeeded' when 'open' then 'pending' else i.status end as status,

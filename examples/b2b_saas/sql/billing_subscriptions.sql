@@ -5,6 +5,7 @@ select
     created_at as occurred_at,
     email,
     account_name as name,
+    company_name as company,
     ['billing:' || billing_account_id] as keys,
     'processor' as role,
     case status when 'churned' then 'ended' else status end as status,

@@ -7,6 +7,7 @@ select
     email,
     phone,
     nullif(concat_ws(' ', first_name, last_name), '') as name,
+    company_name as company,
     ['crm:' || crm_contact_id] as keys,
     lead_source as source,
     _row

@@ -4,6 +4,7 @@ select
     l.submitted_at as occurred_at,
     l.email,
     nullif(concat_ws(' ', l.first_name, l.last_name), '') as name,
+    l.company,
     ['partners:' || l.partner_lead_id] as keys,
     'partner portal' as form,
     l.partner_name as source,

@@ -8,6 +8,7 @@ select
     u.email,
     u.phone,
     u.display_name as name,
+    u.company,
     ['support:' || t.support_user_id] as keys,
     case
         when t.subject in ('Account access issue', 'Cannot login to dashboard') then 'access'
