@@ -245,20 +245,17 @@ def _subjects_today(others: pl.DataFrame, judging: Judging, tables: Tables) -> d
     on = {name: rule.on for name, rule in judging.rules.items()}
     by_table = others.with_columns(on=pl.col("invariant").replace_strict(on, default=None, return_dtype=TEXT))
     return {
-        str(table): prepared(str(table), tables)
-        .join(_keys(str(table), group).lazy(), on=TABLES[str(table)].key, how="semi", nulls_equal=True)
-        .collect()
+        str(table): _rows_of(str(table), group, prepared(str(table), tables)).collect()
         for (table,), group in by_table.drop_nulls("on").partition_by("on", as_dict=True).items()
     }
 
 
-def _keys(table: str, findings: pl.DataFrame) -> pl.DataFrame:
-    """The key of the row that each finding is about, read from its subject."""
-    key = TABLES[table].key
+def _rows_of(table: str, findings: pl.DataFrame, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows that the findings are about."""
     if table in ("people", "buyer_journeys"):
-        return findings.select(key).unique()
-    parts = pl.col("subject").str.splitn(":", len(key) + 1).struct
-    return findings.select(parts.field(f"field_{i}").alias(name) for i, name in enumerate(key, start=1)).unique()
+        key = TABLES[table].key
+        return rows.join(findings.select(key).unique().lazy(), on=key, how="semi", nulls_equal=True)
+    return rows.filter(waivers.subject(table).is_in(findings["subject"].unique().implode()))
 
 
 def _todays_verdicts(rule: Rule, group: pl.DataFrame, rows: pl.DataFrame, judging: Judging) -> pl.DataFrame:
