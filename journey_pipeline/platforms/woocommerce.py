@@ -71,6 +71,8 @@ class Options(base.Options):
 
     base_url: str = ""
     """Address of the shop, `https://shop.northwind.example`."""
+    admin_url: str = ""
+    """Where links into its admin pages lead, if not to `base_url`."""
     subscriptions: bool = False
     """Whether the plugin WooCommerce Subscriptions is there."""
     gateways: Mapping[str, str] = {"stripe": "stripe", "ppcp": "paypal", "paypal": "paypal", "ppec": "paypal"}
@@ -207,7 +209,7 @@ def _product(options: Options) -> pl.Expr:
 
 
 def _link(options: Options, page: str) -> pl.Expr:
-    return spelled(f"{options.base_url.rstrip('/')}/wp-admin/admin.php?page={page}&action=edit&id={{}}", "id")
+    return spelled(f"{(options.admin_url or options.base_url).rstrip('/')}/wp-admin/admin.php?page={page}&action=edit&id={{}}", "id")
 
 
 def _refunds(api: Api, order: Mapping[str, Any]) -> list[Row]:

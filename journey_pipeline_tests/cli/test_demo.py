@@ -57,7 +57,10 @@ def test_everything_that_it_promises_is_there(ran: Path) -> None:
     assert (ran / "report.html").stat().st_size > 10_000
     assert (ran / "data_docs" / "index.html").is_file()
     assert (ran / "dagster" / "dagster.yaml").is_file()
-    assert ask(ran, "select count(*) from journey.people") == [(1000,)]
+    # A few of them are known under two addresses that nothing certain ties: two people, until somebody confirms.
+    ((people,),) = ask(ran, "select count(*) from journey.people")
+    ((suggested,),) = ask(ran, "select count(*) from journey.identity_suggestions")
+    assert 1000 <= people <= 1000 + suggested
     assert ask(ran, "select count(*) from bi.worklist") == [(len(findings(ran)),)]
 
 
