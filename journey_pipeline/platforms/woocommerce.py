@@ -209,7 +209,10 @@ def _product(options: Options) -> pl.Expr:
 
 
 def _link(options: Options, page: str) -> pl.Expr:
-    return spelled(f"{(options.admin_url or options.base_url).rstrip('/')}/wp-admin/admin.php?page={page}&action=edit&id={{}}", "id")
+    return spelled(
+        f"{(options.admin_url or options.base_url).rstrip('/')}/wp-admin/admin.php?page={page}&action=edit&id={{}}",
+        "id",
+    )
 
 
 def _refunds(api: Api, order: Mapping[str, Any]) -> list[Row]:
