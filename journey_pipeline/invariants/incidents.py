@@ -193,5 +193,6 @@ def sentence(incident: Mapping[str, object], zone: ZoneInfo) -> str:
     if incident["factor"] == TIME_FACTOR:
         return f"{a} of {b} {since}, with nothing in common but the time (the 28 days before {c} of {d})"
     factors, values = str(incident["factor"]).split(", "), str(incident["factor_value"]).split(", ", maxsplit=1)
-    shared = " and ".join(_ALL_THROUGH[f].format(v) for f, v in zip(factors, values, strict=True))
+    # Of a colleague's address the name: what tells of an incident holds no address.
+    shared = " and ".join(_ALL_THROUGH[f].format(v.partition("@")[0]) for f, v in zip(factors, values, strict=True))
     return f"{a} of {b} {since}, {shared} (elsewhere {c} of {d})"
