@@ -1,5 +1,10 @@
-"""The database platform, against real servers: PostgreSQL (out of a wheel) and SQLite; what it reads, and how it fails."""
+"""The database platform, against real servers: PostgreSQL (out of a wheel), SQLite and, where one is installed, MariaDB."""
 
+import getpass
+import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +34,7 @@ from memberships m join users u on u.id = m.user_id
 CREATE = (
     "create table users (id integer primary key, email varchar(80), password_hash varchar(80), api_token varchar(9))",
     """create table memberships (id integer primary key, user_id integer, plan varchar(20), fee numeric(9, 2),
-       started_at timestamp, ended_at timestamp)""",
+       started_at timestamp(6) null, ended_at timestamp(6) null)""",
     "insert into users values (1, 'ann@example.com', 'x', 'y'), (2, 'bob@example.com', 'x', 'y')",
     """insert into memberships values (11, 1, 'gold', 19.90, '2026-05-01 09:00:00', null),
        (12, 2, 'gold', 19.90, '2026-05-02 09:00:00', '2026-05-10 10:00:00.5')""",
@@ -45,10 +50,40 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield running
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MariaDB on a free loopback port; gives the address of its server."""
+    if not shutil.which("mariadbd"):
+        pytest.skip("no MariaDB is installed")
+    folder = tmp_path_factory.mktemp("mariadb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    files = ["--no-defaults", f"--datadir={folder / 'data'}", f"--user={getpass.getuser()}"]
+    create = ["mariadb-install-db", *files, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    subprocess.run(create, check=True, capture_output=True)
+    serve = [*files, f"--socket={folder / 'socket'}", "--bind-address=127.0.0.1", f"--port={port}"]
+    with subprocess.Popen(["mariadbd", *serve], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.1)
+        yield f"mysql://root@127.0.0.1:{port}"
+        running.terminate()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'app.db'}"
+        return
+    if request.param == "mariadb":
+        server = request.getfixturevalue("mariadb")
+        run(f"{server}/mysql", "drop database if exists app", "create database app")
+        yield f"{server}/app"
         return
     running = request.getfixturevalue("server")
     running.psql("drop schema if exists public cascade; create schema public;")
@@ -56,7 +91,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def run(url: str, *statements: str) -> None:
-    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    address = sa.engine.make_url(url)
+    engine = sa.create_engine(address.set(drivername=database.DRIVERS.get(address.drivername, address.drivername)))
     with engine.begin() as connection:
         for statement in statements:
             connection.execute(sa.text(statement))
