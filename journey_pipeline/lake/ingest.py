@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from journey_pipeline.errors import SourceError
@@ -21,6 +22,7 @@ from journey_pipeline.platforms.base import Platform, Pull, Resource, Row
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_IMPORTS = Lock()
 _CHUNK = 20_000  # rows per Arrow table: large enough to be fast, small enough to stay small
 
 
@@ -51,7 +53,9 @@ def ingest(
     A resource that can't be read is an outcome with an error, and does not keep the others from being read.
     Anything else that goes wrong is a defect, and raises: the load is then invisible.
     """
-    import dlt  # noqa: PLC0415  two seconds to import; reading the log needs none of it
+    with _IMPORTS:  # two seconds, and threads that import pandas at once see half of it; reading the log needs none
+        import dlt  # noqa: PLC0415
+        import pandas as pd  # noqa: F401, PLC0415  dlt would, later
 
     dlt.config["runtime.dlthub_telemetry"] = False
     dlt.config["extract.next_item_mode"] = "fifo"  # `loads` comes last and tells of the others

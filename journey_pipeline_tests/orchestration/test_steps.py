@@ -127,7 +127,7 @@ def test_a_second_run_of_the_day_changes_nothing(sandbox: Sandbox, tmp_path: Pat
     assert changed == {"records/source_health/data.parquet", "verdicts/source_health/data.parquet", days}
     first, second = pl.read_parquet(before[days]), pl.read_parquet(home / "lake" / days)
     assert first.join(second, on=first.columns, how="anti", nulls_equal=True)["invariant"].to_list() == [
-        "loaded_rows_are_readable"
+        "rejected_rows_are_few"
     ]
     assert findings(home)["reopened_count"].sum() == 0
 
