@@ -25,6 +25,7 @@ tests: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench.run
+	$(BIN)/python -m bench.masking
 
 accuracy: $(VENV)/.dev
 	$(BIN)/python -m bench.accuracy

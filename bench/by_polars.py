@@ -1,4 +1,7 @@
-"""The program's own way: `python -m bench.by_polars RECORDS VERDICTS`, in a process of its own."""
+"""The program's own way: `python -m bench.by_polars RECORDS VERDICTS`, in a process of its own.
+
+The tables that it lays out stay beside the verdicts, for judge.py.
+"""
 
 import sys
 from dataclasses import replace
@@ -11,6 +14,8 @@ from bench.meter import Meter
 from journey_pipeline import identity, journeys
 from journey_pipeline.invariants import catalogue
 from journey_pipeline.invariants.evaluation import evaluate
+from journey_pipeline.lake.tables import Tables
+from journey_pipeline.registry import TABLES
 
 
 def main(records: Path, verdicts: Path) -> None:
@@ -35,6 +40,9 @@ def main(records: Path, verdicts: Path) -> None:
     meter.tell()
     for table, frame in found.verdicts.items():
         frame.write_parquet(verdicts / f"{table}.parquet")
+    lake = Tables(verdicts / "tables")
+    for name, frame in {**tables, "source_health": business.health(of)}.items():
+        lake.write(TABLES[name].room, name, frame)
 
 
 if __name__ == "__main__":

@@ -197,6 +197,14 @@ def simulate(people: int, seed: int, days: int = DAYS) -> Outcome:
     return Outcome(len(lives), compared, wrong, outage, lasted)
 
 
+def sentence(seed: int, outcome: Outcome) -> str:
+    return (
+        f"seed {seed}: {outcome.lives} lives of {DAYS} days, {outcome.compared:,} compared, "
+        f"{len(outcome.wrong)} wrong; an outage of {OUTAGE_SIZE} lasted {outcome.outage_lasted} days as "
+        f"{len(outcome.outage_ids)} incident"
+    )
+
+
 def main() -> int:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("--people", type=int, default=400)
@@ -204,11 +212,7 @@ def main() -> int:
     asked = ask.parse_args()
     outcomes = [simulate(asked.people, seed) for seed in asked.seeds]
     for seed, outcome in zip(asked.seeds, outcomes, strict=True):
-        print(
-            f"seed {seed}: {outcome.lives} lives of {DAYS} days, {outcome.compared:,} compared, "
-            f"{len(outcome.wrong)} wrong; an outage of {OUTAGE_SIZE} lasted {outcome.outage_lasted} days as "
-            f"{len(outcome.outage_ids)} incident"
-        )
+        print(sentence(seed, outcome))
         for line in outcome.wrong[:20]:
             print("  " + line)
     return 1 if any(outcome.wrong or len(outcome.outage_ids) != 1 for outcome in outcomes) else 0

@@ -27,6 +27,17 @@ class SourceError(JourneyError):
         super().__init__(sentence)
 
 
+class LostRecordsError(JourneyError):
+    """Ids of the raw log that became neither one record nor a rejection: a defect of ours, never of the data."""
+
+    def __init__(self, kind: str, platforms: Iterable[str], lost: int, made_up: int, told: int) -> None:
+        of = f" of {', '.join(platforms)}" if lost else ""
+        super().__init__(
+            f"{kind}: of {told:,} ids that the raw log tells {lost:,}{of} were neither read nor rejected, and {made_up:,} "
+            "records are one too many. Nothing was written and the raw log is whole: please report this, it is a defect."
+        )
+
+
 class CheckCrashedError(JourneyError):
     """An expectation that raised instead of answering: a defect of ours, never a verdict about data."""
 

@@ -182,6 +182,14 @@ class Report(Strict):
     """Which of our figures it should be; the new ones leave renewals out, revenue is in the figure's own currency."""
 
 
+class Watch(Strict):
+    """What the hourly run before a launch reads."""
+
+    platforms: tuple[str, ...] = ()
+    offers: tuple[str, ...] = ()
+    """All platforms that sell, grant or write about them."""
+
+
 class Publish(Strict):
     to: Literal[
         "duckdb", "postgres", "parquet", "athena", "bigquery", "clickhouse", "databricks", "dremio", "ducklake",
@@ -248,6 +256,7 @@ class Settings(Strict):
     reports: dict[str, Report] = Field(default_factory=dict)
     invariants: tuple[Rule, ...] = ()
     publish: Publish = Publish()
+    watch: Watch = Watch()
     notify: dict[str, tuple[Variable, ...]] = Field(default_factory=dict)
     """Owner (`*`: all others) -> names of environment variables that hold Apprise addresses."""
     page_url: Annotated[str, AfterValidator(_web)] | None = None

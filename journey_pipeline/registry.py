@@ -197,6 +197,9 @@ COLUMNS: Mapping[str, Column] = {
     "ended_loaded_at": _time("First load that said it had ended."),
     "customer_since_at": _time("Start of the unbroken run of versions in a customer stage."),
     "first_used_at": _time("Earliest use that any version told of."),
+    "former_owner": _text("The last owner that an older version named, where the newest names none."),
+    "former_campaign": _text("The last source and campaign that an older version named, where the newest names others."),
+    "is_former_customer": _bool("An older version was in a customer stage, the newest is in another."),
     # Rejections
     "resource": _text("The platform's resource (endpoint or table)."),
     "reason": _text("Why."),
@@ -550,7 +553,8 @@ KINDS: Mapping[str, Table] = {t.name: t for t in (
           "day_on", "source", "campaign", "impressions", "clicks", "cost_minor", "currency", "conversions"),
     _kind("leads", "a form filled in, a lead ad", "form", "source", "medium", "campaign", "product_ref"),
     _kind("contacts", "a CRM person", "updated_at", "owner", "lifecycle_stage", "source", "campaign", "merged_into",
-          "is_deleted", "customer_since_at", derived=("is_form_source", "has_lead", "batch_count")),
+          "is_deleted", "customer_since_at", "former_owner", "former_campaign", "is_former_customer",
+          derived=("is_form_source", "has_lead", "batch_count")),
     _kind("deals", "a CRM opportunity", "pipeline", "stage", "amount_minor", "currency", "owner", "product_ref",
           "won_at", "lost_at", "lost_reason", own={"stage": _text("The CRM's stage of the deal.")}),
     _kind("bookings", "a scheduled call or demo", "starts_at", "status", "host", "event_type", "cancelled_at",
@@ -599,7 +603,7 @@ KINDS: Mapping[str, Table] = {t.name: t for t in (
 # What only older versions can tell; records/ adds them, platforms never say them.
 HISTORY = (
     "first_loaded_at", "gone_at", "first_succeeded_loaded_at", "class_changed_at", "ended_loaded_at",
-    "customer_since_at", "first_used_at",
+    "customer_since_at", "first_used_at", "former_owner", "former_campaign", "is_former_customer",
 )  # fmt: skip
 
 
@@ -733,3 +737,46 @@ TABLES: Mapping[str, Table] = {**KINDS, **{t.name: t for t in (
     Table("finding_day_money", "publish", "finding by day by ref: `money_refs` as plain rows",
           ("finding_id", "day_on", "ref"), ("finding_id", "day_on", "ref", "amount_minor")),
 )}}  # fmt: skip
+
+# What each table is for, in plain words; its grain says what one row is.
+MEANINGS: Mapping[str, str] = {
+    "touchpoints": "How people first came: clicks, visits and referrals, with the campaign they name.",
+    "spend": "What advertising cost and what it claims to have brought.",
+    "leads": "People who raised a hand; the promise is that each is answered.",
+    "contacts": "What the CRM knows of a person, to be set beside what they did.",
+    "deals": "What sales hopes to win, or has won.",
+    "bookings": "Meetings in the calendar and what became of them.",
+    "agreements": "Documents to be signed, from draft to signature.",
+    "payments": "Money asked for, received and given back, whichever platform tells of it.",
+    "subscriptions": "What is paid again and again, and whether it still runs.",
+    "access": "What people can open, since when, and why.",
+    "messages": "What buyers were sent, and whether it arrived.",
+    "consents": "Who may be mailed and who may not.",
+    "notifications": "What the team was told of a sale or a dispute.",
+    "tickets": "What buyers asked for help with, and when they were answered.",
+    "surveys": "What buyers say of it.",
+    "reported": "Figures as dashboards and reports tell them, to be set beside ours.",
+    "people": "Who is behind the records: one row for all that a person did on every platform.",
+    "person_keys": "Why a record belongs to a person: the address, number or id that ties it, and how surely.",
+    "demoted_keys": "Addresses and numbers that many share, such as an office phone: they tie nobody.",
+    "identity_changes": "Who turned out to be one person, or two, since the run before.",
+    "identity_suggestions": "Pairs that somebody should look at: too alike to ignore, too unsure to link.",
+    "identity_health": "Counts by which to see that people are neither lumped together nor taken apart.",
+    "journey_events": "Everything dated that happened to a person, in order.",
+    "buyer_journeys": "The path of one buyer to one offer, every milestone in a column; most rules read this table.",
+    "contact_keys": "Which records elsewhere point to which CRM contact, so that a dead link is seen.",
+    "products": "What is sold on any platform, and which offer it belongs to.",
+    "campaigns": "Whether campaigns that are paid for still bring visits, leads and orders.",
+    "pulses": "What usually arrives each day, so that a silence is noticed.",
+    "reported_vs_actual": "What a report says beside what the records say.",
+    "source_health": "Whether each source can be trusted today: fresh, stale, partial or failed.",
+    "rejected_records": "Rows that no sense could be made of, with the reason; none is dropped silently.",
+    "finding_days": "What each finding was on each day; days are never rewritten by later ones.",
+    "findings": "What is broken, for whom, since when, what is at risk and what to do: the worklist.",
+    "invariant_days": "How each rule fared each day: judged, held, broken, excused, unknown.",
+    "incident_days": "What each incident was on each day.",
+    "incidents": "Findings that one cause explains, so that it is repaired once.",
+    "repairs": "What to change where, checked against what else it would touch; nothing is carried out by us.",
+    "finding_money": "What a finding's money stands on, so that sums count a payment once.",
+    "finding_day_money": "The same for each day.",
+}

@@ -6,7 +6,8 @@ with journeys as (
     select
         *,
         least(
-            first_touch_at, lead_at, crm_at, booked_at, met_at, proposed_at, signed_at, won_at, paid_at, access_at
+            first_touch_at, lead_at, crm_at, booked_at, met_at, proposed_at, signed_at, won_at, paid_at, access_at,
+            first_used_at
         ) as began_at,
         case
             when first_used_at is not null then 11

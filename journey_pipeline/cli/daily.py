@@ -71,6 +71,7 @@ def demo_business(
 ) -> Iterator[Day]:
     """Generate the fictional business, serve its platforms on loopback, and give the day that reads them."""
     from journey_pipeline.sandbox import business, server  # noqa: PLC0415
+    from journey_pipeline.sandbox.apart import serve_apart  # noqa: PLC0415
 
     target = business.write_settings(place.root)
     if settings:
@@ -79,20 +80,20 @@ def demo_business(
     zone = found.business.zone
     at = _instant(as_of) if as_of else _this_morning(zone)
     started = datetime.now(UTC)
-    world = business.generate(people, seed, at)
-    business.write_exports(world, place.root)
-    place.truth.mkdir(exist_ok=True)
-    for name, frame in world.truth.items():
-        frame.write_parquet(place.truth / f"{name}.parquet")
-    told = {"people": people, "seed": seed, "as_of": at.isoformat()}
-    (place.root / "demo.json").write_text(json.dumps(told), encoding="utf-8")  # `journey ui --demo` serves the same
-    took = (datetime.now(UTC) - started).total_seconds()
-    console.print(
-        f"  A business of {people:,} people, as of {at.astimezone(zone):%A %d %B %Y %H:%M %Z} [dim]{took:.1f} s[/]"
-    )
-    known = {**server.secrets(), **business.secrets(place.root)}
-    with server.serve(world, limits=server.LIMITS) as urls, _secrets(known):
-        yield Day(served(found, urls), place.root, place, at)
+    with serve_apart(people, seed, at) as urls:
+        world = business.generate(people, seed, at)
+        business.write_exports(world, place.root)
+        place.truth.mkdir(exist_ok=True)
+        for name, frame in world.truth.items():
+            frame.write_parquet(place.truth / f"{name}.parquet")
+        told = {"people": people, "seed": seed, "as_of": at.isoformat()}
+        (place.root / "demo.json").write_text(json.dumps(told), encoding="utf-8")  # `journey ui --demo` serves the same
+        took = (datetime.now(UTC) - started).total_seconds()
+        console.print(
+            f"  A business of {people:,} people, as of {at.astimezone(zone):%A %d %B %Y %H:%M %Z} [dim]{took:.1f} s[/]"
+        )
+        with _secrets({**server.secrets(), **business.secrets(place.root)}):
+            yield Day(served(found, urls()), place.root, place, at)
 
 
 def served(settings: Settings, urls: Mapping[str, str]) -> Settings:
@@ -150,9 +151,10 @@ def _execute(day: Day, ingested: Sequence[str]) -> bool:
     """Run the Dagster job here, so that its history is there for the UI; gives whether it worked."""
     import dagster as dg  # noqa: PLC0415
 
-    from journey_pipeline.orchestration import definitions  # noqa: PLC0415
+    from journey_pipeline.orchestration import definitions, history  # noqa: PLC0415
 
     prepare_dagster(day.home)
+    history.quicken(day.home.dagster)
     _show_progress()
     built = definitions.build(day.settings, day.folder, day.home)
     left_out = [

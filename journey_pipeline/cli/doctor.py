@@ -16,6 +16,7 @@ import polars as pl
 from rich.table import Table
 from rich.text import Text
 
+from journey_pipeline import publish
 from journey_pipeline.cli.screen import console
 from journey_pipeline.errors import JourneyError, SettingsError, SourceError, one_of
 from journey_pipeline.invariants import verdicts
@@ -25,6 +26,7 @@ from journey_pipeline.orchestration.home import Home
 from journey_pipeline.orchestration.steps import Day
 from journey_pipeline.platforms import mapped
 from journey_pipeline.platforms.base import Pull
+from journey_pipeline.publish.privacy import KEY
 from journey_pipeline.records import Source, build
 from journey_pipeline.report import words
 from journey_pipeline.settings import load, places, secrets, waivers
@@ -58,7 +60,14 @@ def examine(*, settings: Path | None, home: Path | None) -> int:
     answers = _print("Settings", [Answer("right", read)])
     for source, replies in _platforms(day):
         answers += _print(source.name, replies)
-    for title, ask in {"Mapping": _mapping, "Rules": _rules, "Waivers": _waivers, "Freshness": _freshness}.items():
+    sections = {
+        "Mapping": _mapping,
+        "Rules": _rules,
+        "Waivers": _waivers,
+        "Publishing": _publishing,
+        "Freshness": _freshness,
+    }
+    for title, ask in sections.items():
         answers += _print(title, ask(day))
     marks = [answer.mark for answer in answers]
     wrong, notes = words.count(marks.count("wrong"), "thing"), words.count(marks.count("note"), "thing")
@@ -240,6 +249,21 @@ def _waivers(day: Day) -> Iterator[Answer]:
     )
     for lost in unknown_ids(lines, known):
         yield Answer("note", f"{lost} is the id of no finding; mend or delete its line")
+
+
+def _publishing(day: Day) -> Iterator[Answer]:
+    """Whether the BI tools' place takes what we bring, and people can be hidden on the way."""
+    wanted = day.settings.publish
+    try:
+        yield Answer("right", publish.ask(wanted.to, os.environ))
+    except JourneyError as error:
+        yield Answer("wrong", str(error))
+    try:
+        publish.mask(wanted.pii, os.environ, day.settings.business.country)
+    except JourneyError as error:
+        yield Answer("wrong", str(error))
+    else:
+        yield Answer("right", f"personal data: {wanted.pii}{f', {KEY} is set' if wanted.pii == 'masked' else ''}")
 
 
 def _freshness(day: Day) -> Iterator[Answer]:

@@ -51,16 +51,16 @@ def _refuse_taken(port: int) -> None:
 def _business(place: Home) -> Iterator[tuple[Path, Mapping[str, str]]]:
     """Serve the business of the last demo on loopback: the settings that read it, and its keys."""
     from journey_pipeline.sandbox import business, server  # noqa: PLC0415  only the demo needs them
+    from journey_pipeline.sandbox.apart import serve_apart  # noqa: PLC0415
 
     recipe = place.root / "demo.json"
     if not recipe.is_file():
         msg = f"no demo in {place.root}; run first: journey demo"
         raise JourneyError(msg)
     told = json.loads(recipe.read_text(encoding="utf-8"))
-    world = business.generate(told["people"], told["seed"], datetime.fromisoformat(told["as_of"]))
-    with server.serve(world) as urls:
+    with serve_apart(told["people"], told["seed"], datetime.fromisoformat(told["as_of"])) as urls:
         file = place.root / "journey.ui.yaml"
-        _point(place.root / "journey.yaml", urls, file)
+        _point(place.root / "journey.yaml", urls(), file)
         yield file, {**server.secrets(), **business.secrets(place.root)}
 
 

@@ -4,22 +4,21 @@ Incidents, which group findings by cause, are not found here.
 """
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from journey_pipeline.invariants import language
+from journey_pipeline.invariants.judged import TIMELESS, Due, Judged, Mask, Numbers
 from journey_pipeline.invariants.subjects import Records
 from journey_pipeline.model import Rule
-from journey_pipeline.registry import TABLES, TEXT
-
-Times = npt.NDArray[np.int64]
+from journey_pipeline.registry import TABLES
 
 UNEXPLAINED = "unexplained"
 
 _RECORD_TEST = re.compile(r"^([a-z]+): (.+)$", re.DOTALL)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MEMORY = timedelta(days=90)
 _MIN_JUDGED = 5
 _MIN_DUE = 3
@@ -36,43 +35,48 @@ def record_test(text: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
-def target(rule: Rule) -> pl.Expr:
-    """The platform that should show B, as far as the row tells it."""
+def target(rule: Rule) -> str | None:
+    """The column that tells which platform should show B, if any does."""
     schema = TABLES[rule.on].schema
     if "platform" in schema:
-        return pl.col("platform")
-    if "access_platform" in schema and "access" in (rule.needs or ()):
-        return pl.col("access_platform")
-    return pl.lit(None, dtype=TEXT)
+        return "platform"
+    return "access_platform" if "access_platform" in schema and "access" in (rule.needs or ()) else None
 
 
-def shared(judged: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """(row, shared_cause) of broken rows; `judged`: row, is_broken, since, target, offer of all that hold or are broken."""
-    recent = pl.col("since").is_null() | (pl.col("since") >= as_of - _MEMORY)
-    place = ["target", "offer"]
-    worked = (
-        judged.lazy()
-        .group_by(place)
-        .agg(never_worked=(recent.sum() >= _MIN_JUDGED) & ~(recent & ~pl.col("is_broken")).any())
-    )
-    never = judged.lazy().filter("is_broken").join(worked, on=place, how="left", nulls_equal=True).collect()
-    outage = [_outages(group) for group in judged.drop_nulls("since").partition_by("target", maintain_order=True)]
-    down = pl.concat([pl.DataFrame(schema={"row": pl.UInt32(), "outage": pl.Boolean()}), *outage])
-    return never.join(down, on="row", how="left").select(
-        "row",
-        shared_cause=pl.when("never_worked").then(pl.lit("never_worked")).when("outage").then(pl.lit("outage")),
-    )
+def shared(rule: Rule, judged: Judged, due: Due, as_of: datetime) -> pl.DataFrame:
+    """(row, shared_cause) of the rows that break a rule: what broke them together, if anything did."""
+    targets = judged.values(target(rule))
+    never, outage = _never(due, targets, judged.values("offer_id"), as_of), np.zeros(due.row.size, bool)
+    has_clock = due.since != TIMELESS
+    for one in np.unique(targets[due.row[due.is_broken]]):
+        mine = np.flatnonzero((targets[due.row] == one) & has_clock)
+        outage[mine[due.is_broken[mine]]] = _outages(due.since[mine], due.is_broken[mine])
+    return pl.DataFrame(
+        {
+            "row": due.row[due.is_broken].astype(np.uint32),
+            "never": never[due.is_broken],
+            "outage": outage[due.is_broken],
+        }
+    ).select("row", shared_cause=pl.when("never").then(pl.lit("never_worked")).when("outage").then(pl.lit("outage")))
 
 
-def _outages(judged: pl.DataFrame) -> pl.DataFrame:
+def _never(due: Due, targets: Numbers, offers: Numbers, as_of: datetime) -> Mask:
+    """Rows of a target and offer of which, lately, enough were judged and none held."""
+    place = (targets * (offers.max(initial=0) + 1) + offers)[due.row]
+    is_recent = due.since >= _micro(as_of - _EPOCH) - _micro(_MEMORY)  # what has no time is later than all
+    size = int(place.max(initial=0)) + 1
+    asked, held = (np.bincount(place[which], minlength=size) for which in (is_recent, is_recent & ~due.is_broken))
+    never: Mask = ((asked >= _MIN_JUDGED) & (held == 0))[place]
+    return never
+
+
+def _outages(since: Numbers, is_broken: Mask) -> Mask:
     """Which broken rows of one target stand in a crowd of broken ones."""
-    since = judged["since"].to_physical().to_numpy()
-    is_broken = judged["is_broken"].to_numpy()
     due, broken, at = np.sort(since), np.sort(since[is_broken]), since[is_broken]
 
-    def within(times: Times, window: timedelta) -> Times:
-        half = window // timedelta(microseconds=1)
-        found: Times = np.searchsorted(times, at + half, "right") - np.searchsorted(times, at - half, "left")
+    def within(times: Numbers, window: timedelta) -> Numbers:
+        half = _micro(window)
+        found: Numbers = np.searchsorted(times, at + half, "right") - np.searchsorted(times, at - half, "left")
         return found
 
     near, far = _WINDOWS
@@ -81,8 +85,12 @@ def _outages(judged: pl.DataFrame) -> pl.DataFrame:
     broken_count = np.where(is_sparse, within(broken, far), within(broken, near))
     elsewhere = (broken.size - broken_count) / np.maximum(due.size - due_count, 1)
     is_odd = np.power(elsewhere, due_count) < _BY_CHANCE
-    is_outage = (due_count >= _MIN_DUE) & (broken_count >= _OUTAGE_SHARE * due_count) & is_odd
-    return judged.filter("is_broken").select("row").with_columns(outage=pl.Series(is_outage))
+    is_outage: Mask = (due_count >= _MIN_DUE) & (broken_count >= _OUTAGE_SHARE * due_count) & is_odd
+    return is_outage
+
+
+def _micro(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)
 
 
 def likely(rule: Rule, rows: pl.DataFrame, records: Records) -> pl.DataFrame:

@@ -13,16 +13,13 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from journey_pipeline.invariants.causes import target
+from journey_pipeline.invariants.judged import TIMELESS, Due, Judged, Mask, Numbers
 from journey_pipeline.invariants.verdicts import needs
 from journey_pipeline.model import Rule
-from journey_pipeline.registry import KINDS, TEXT
-
-Mask = npt.NDArray[np.bool_]
-Numbers = npt.NDArray[np.int64]
+from journey_pipeline.registry import KINDS, TEXT, TIME
 
 LEAST = 3  # findings
 _SHARE, _LIFT, _BY_CHANCE = 0.6, 3.0, 0.01
@@ -31,7 +28,6 @@ _WIDENED, _BEFORE = timedelta(hours=24), timedelta(days=28)
 _HOURS = 3  # hours of one block of the day
 _CONTROLS = 5_000  # rows of a rule that hold: of more, each so many-th is asked and counts for as many
 _NEGLIGIBLE = 1e-15
-TIMELESS = np.iinfo(np.int64).max
 TIME_FACTOR, NEVER_WORKED = "time", "never_worked"
 
 # What a row may share with others, by the column that tells it: the row's own, else that of the record behind it.
@@ -71,7 +67,7 @@ class Crowd:
 
 
 class Tested(NamedTuple):
-    """One factor's value: which rows of the base have it, and how it fared."""
+    """One factor's value: which rows of the base have it, and how it fared. `parts`: of a pair, the rows of each alone."""
 
     factor: str
     value: str
@@ -80,7 +76,8 @@ class Tested(NamedTuple):
     counts: tuple[int, int, int, int]
     size: int
     covered: int
-    chance: float
+    chance: float = 1.0
+    parts: tuple[Mask, ...] = ()
 
 
 @dataclass
@@ -100,37 +97,45 @@ class Group:
 # The rows to look at, chosen while the judged table is at hand
 
 
-def crowd(rule: Rule, broken: pl.DataFrame, judged: pl.DataFrame, since: pl.Expr) -> Crowd | None:
+def crowd(rule: Rule, broken: pl.DataFrame, judged: Judged, due: Due) -> Crowd | None:
     """The windows of a rule that have findings enough, with the rows that they are compared with; None: there is none.
 
-    `broken` are the rule's findings as evaluation has them; `since` is an expression over `judged`.
+    `broken` are the rule's findings as evaluation has them.
     """
     if broken.height < LEAST:
         return None
     is_never = pl.col("shared_cause").eq_missing(pl.lit(NEVER_WORKED))
     never, found = tuple(_never_worked(rule, broken.filter(is_never))), broken.filter(~is_never)
+    nothing = Crowd(rule, (), pl.DataFrame(), never) if never else None
     if found.height < LEAST:
-        return Crowd(rule, (), pl.DataFrame(), never) if never else None
-    own = [c for columns in OWN.values() for c in columns if c in judged.columns]
-    keys = [c for c in ("person_id", "platform", "record_id") if c in judged.columns]
-    due = (
-        judged.lazy()
-        .filter(pl.col(rule.name).is_in(["holds", "broken"]))
-        .select("row", since=since, is_broken=pl.col(rule.name) == "broken")
-        .filter(~pl.col("row").is_in(broken.filter(is_never)["row"].implode()))
-        .collect()
-    )
+        return nothing
+    due = _without(due, broken.filter(is_never)["row"].to_numpy())
     windows, near = _windows(rule, found, due)
     if not windows:
-        return Crowd(rule, (), pl.DataFrame(), never) if never else None
-    place, weight = _asked(near, due["is_broken"].to_numpy())
-    rows = due[place].with_columns(weight=pl.Series(weight))
-    told = judged[rows["row"].to_numpy()].select(list(dict.fromkeys([*keys, *own])))
-    named = found.select("row", "finding_id")
-    rows = pl.concat([rows, told], how="horizontal").join(
-        named, on="row", how="left", validate="1:1", maintain_order="left"
+        return nothing
+    place, weight = _asked(near, due.is_broken)
+    row = due.row[place]
+    own = [c for columns in OWN.values() for c in columns if c in judged.rows.columns]
+    keys = [c for c in ("person_id", "platform", "record_id") if c in judged.rows.columns]
+    rows = (
+        judged.rows.select("row", *dict.fromkeys([*keys, *own]))[row]
+        .select(
+            "row",
+            pl.Series("since", due.since[place]).replace(TIMELESS, None).cast(TIME),
+            pl.Series("is_broken", due.is_broken[place]),
+            pl.Series("weight", weight),
+            pl.exclude("row"),
+        )
+        .join(found.select("row", "finding_id"), on="row", how="left", validate="1:1", maintain_order="left")
     )
     return Crowd(rule, tuple(windows), rows, never)
+
+
+def _without(due: Due, rows: Numbers) -> Due:
+    if not rows.size:
+        return due
+    stay = ~np.isin(due.row, rows)
+    return Due(due.row[stay], due.since[stay], due.is_broken[stay])
 
 
 def _asked(near: Numbers, is_broken: Mask) -> tuple[Numbers, Numbers]:
@@ -146,8 +151,10 @@ def _asked(near: Numbers, is_broken: Mask) -> tuple[Numbers, Numbers]:
 
 def _never_worked(rule: Rule, broken: pl.DataFrame) -> Iterator["Group"]:
     """Findings of what never worked, by target and offer: no test, for the question is one of set-up, not of buyers."""
-    offer = pl.col("offer_id") if "offer_id" in broken.columns else pl.lit(None, dtype=TEXT)
-    by_place = broken.with_columns(target=target(rule), offer=offer).group_by("target", "offer", maintain_order=True)
+    offer, platform = (
+        pl.col(c) if c in broken.columns else pl.lit(None, dtype=TEXT) for c in ("offer_id", target(rule))
+    )
+    by_place = broken.with_columns(target=platform, offer=offer).group_by("target", "offer", maintain_order=True)
     for (platform, offer_id), rows in by_place:
         if rows.height >= LEAST:
             told = {k: str(v) for k, v in (("target", platform), ("offer", offer_id)) if v is not None}
@@ -156,12 +163,12 @@ def _never_worked(rule: Rule, broken: pl.DataFrame) -> Iterator["Group"]:
             yield Group(rule, rows["finding_id"].to_list(), rows["since"].drop_nulls().to_list(), factor, value, counts)
 
 
-def _windows(rule: Rule, found: pl.DataFrame, due: pl.DataFrame) -> tuple[list[Window], Numbers]:
+def _windows(rule: Rule, found: pl.DataFrame, due: Due) -> tuple[list[Window], Numbers]:
     """The windows with findings enough, and the places of the due rows that lie in one of them as widened."""
     row = found["row"].to_numpy().astype(np.int64)
     if rule.since is None or found["since"].null_count():
-        return [Window(row)], np.arange(due.height)
-    since = _instants(due)
+        return [Window(row)], np.arange(due.row.size)
+    since = due.since
     deadline, own = (found[c].to_physical().to_numpy() for c in ("deadline", "since"))
     order = np.argsort(deadline, kind="stable")
     cuts = np.flatnonzero(np.diff(deadline[order]) > _gap(since[since != TIMELESS])) + 1
@@ -171,7 +178,7 @@ def _windows(rule: Rule, found: pl.DataFrame, due: pl.DataFrame) -> tuple[list[W
     edges = np.array([(own[p].min(), own[p].max() + 1) for p in parts])
     before = np.stack([edges[:, 0] - _micro(_BEFORE), edges[:, 0]], axis=1)
     recent = np.flatnonzero(since >= before.min())
-    at, is_broken = since[recent], due["is_broken"].to_numpy()[recent]
+    at, is_broken = since[recent], due.is_broken[recent]
     ever = int((at == TIMELESS).sum())
     counts = [_counts(spans, times) for spans in (edges, before) for times in (at, at[is_broken])]
     windows = [
@@ -282,7 +289,7 @@ def _records(table: pl.LazyFrame, kind: str, people: pl.Series, columns: Sequenc
     told = [c for c in columns if c in schema]
     if "is_primary" in schema:
         table = table.filter("is_primary")  # a copy is told by whom it is told, and says nothing more
-    known = table.join(people.alias("person_id").to_frame().lazy(), on="person_id", how="semi")
+    known = table.filter(pl.col("person_id").is_in(people.implode()))
     # Sorted by all, so that of two records of one instant the same is told every time.
     return known.select("person_id", *offer, "occurred_at", *told).sort("occurred_at", "person_id", *told).collect()
 
@@ -331,12 +338,16 @@ def _groups(each: Crowd, factors: Mapping[str, pl.Series]) -> Iterator[Group]:
             pad = _pad(window.starts, window.ends)
             is_near = (since >= window.starts - pad) & (since <= window.ends + pad)
             base = np.flatnonzero(is_near | (since == TIMELESS))
-        # A window is a crowd in time: the hour of the day says something only where it spans more than a day.
+        # A window is a crowd in time: the hour of the day says something only where it spans more than a day, and where
+        # what holds has an hour too.
         is_long = window.ends - window.starts > _micro(timedelta(days=1))
-        tried = {name: code for name, code in codes.items() if name != "hour" or is_long}
+        tells_hour = is_long and not (since[base] == TIMELESS).any()
+        tried = {name: code for name, code in codes.items() if name != "hour" or tells_hour}
         hits = np.isin(base, mine)
         named = False
-        while hits.sum() >= LEAST and (best := _best(tried, factors, _Base(base, is_broken[base], hits, weight[base]))):
+        while hits.sum() >= LEAST and (
+            best := _best(tried, factors, _Base(base, is_broken[base], hits, weight[base]), len(each.windows))
+        ):
             later = best.mask & ~is_broken[base] & (since[base] >= window.starts)
             a, (_, _, c, d) = int((best.mask & hits).sum()), best.counts
             yield Group(
@@ -369,35 +380,46 @@ def _codes(value: pl.Series) -> Numbers:
     return ranks.to_numpy()
 
 
-def _best(codes: Mapping[str, Numbers], factors: Mapping[str, pl.Series], base: _Base) -> Tested | None:
+def _best(codes: Mapping[str, Numbers], factors: Mapping[str, pl.Series], base: _Base, windows: int) -> Tested | None:
     """The value, or the pair of values, that is likeliest to be the cause: docs/definitions.md, Incidents, step by step."""
     at_least = max(LEAST, int(np.ceil(_SHARE * base.hits.sum())))
-    singles: list[tuple[str, str, Mask]] = []
+    singles: list[tuple[str, str, Mask, tuple[Mask, ...]]] = []
     for name, code in codes.items():
         here = code[base.rows]
         shared = here[base.hits & (here >= 0)]
         if shared.size and (count := np.bincount(shared)).max() >= at_least:
             mask = here == int(count.argmax())
-            singles.append((name, str(factors[name][int(base.rows[np.flatnonzero(mask)[0]])]), mask))
+            singles.append((name, str(factors[name][int(base.rows[np.flatnonzero(mask)[0]])]), mask, ()))
     # A pair that covers so many is made of two that do.
-    pairs = [
-        (f"{a}, {b}", f"{x}, {y}", both) for (a, x, m), (b, y, n) in combinations(singles, 2)
+    pairs: list[tuple[str, str, Mask, tuple[Mask, ...]]] = [
+        (f"{a}, {b}", f"{x}, {y}", both, (m, n)) for (a, x, m, _), (b, y, n, _) in combinations(singles, 2)
         if (base.hits & (both := m & n)).sum() >= at_least
     ]  # fmt: skip
-    likely = [t for each in (*singles, *pairs) if (t := _tested(*each, base)).lift >= _LIFT]
+    likely = [t for each in (*singles, *pairs) if (t := _tested(base, *each)).lift >= _LIFT]
     likely = [t for t in (_with_chance(t, base) for t in likely) if t.chance < _BY_CHANCE]
     if not likely:
         return None
-    bound = _BY_CHANCE / _values_tried(codes, base.rows)
-    causes = [t for t in likely if t.chance < bound]
+    bound = _BY_CHANCE / (_values_tried(codes, base.rows) * windows)  # each window was a chance to err, too
+    causes = [t for t in likely if t.chance < bound and all(_explains_more(t, part, base, bound) for part in t.parts)]
     return max(causes, key=lambda t: (t.lift, -t.size, t.covered), default=None)
 
 
-def _tested(factor: str, value: str, mask: Mask, base: _Base) -> Tested:
+def _explains_more(pair: Tested, part: Mask, base: _Base, bound: float) -> bool:
+    """Whether among the rows that share one half of a pair it is the other half that tells which are broken.
+
+    A few findings always share some half of everything twice over: a pair is rare enough to look guilty by that alone.
+    """
+    inside = _Base(base.rows[part], base.is_broken[part], base.hits[part], base.weight[part])
+    there = _tested(inside, pair.factor, pair.value, pair.mask[part], ())
+    return there.lift >= _LIFT and _with_chance(there, inside).chance < bound
+
+
+def _tested(base: _Base, factor: str, value: str, mask: Mask, parts: tuple[Mask, ...]) -> Tested:
     a, b = int((mask & base.is_broken).sum()), int(base.weight[mask].sum())
     c, d = int(base.is_broken.sum()) - a, int(base.weight.sum()) - b
     lift = ((a + 0.5) / (b + 1)) / ((c + 0.5) / (d + 1))
-    return Tested(factor, value, mask, lift, (a, b, c, d), 1 + factor.count(", "), int((base.hits & mask).sum()), 1.0)
+    covered = int((base.hits & mask).sum())
+    return Tested(factor, value, mask, lift, (a, b, c, d), len(parts) or 1, covered, parts=parts)
 
 
 def _with_chance(tested: Tested, base: _Base) -> Tested:

@@ -4,6 +4,7 @@ How a verdict is decided is verdicts'; what becomes of a broken row from day to 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
@@ -23,6 +24,7 @@ from journey_pipeline.invariants import (
     verdicts,
     waivers,
 )
+from journey_pipeline.invariants.judged import Due, Judged
 from journey_pipeline.invariants.sources import Says, SourceNeeds
 from journey_pipeline.invariants.waivers import Waivers
 from journey_pipeline.model import Rule, Settings
@@ -32,6 +34,7 @@ Tables = Mapping[str, pl.LazyFrame]
 
 _WORDS = ("holds", "broken", "pending", "excused", "unknown")
 _REASONS = pl.Schema({"invariant": TEXT, "verdict": TEXT, "verdict_reason": TEXT, "rows": pl.Int64()})
+_AT_ONCE = 2  # rules; most of the work on one is polars' and numpy's, which let others run meanwhile
 _WHAT = ("person_id", "offer_id", "identity_confidence", "is_test")
 _RECORD = ("platform", "record_id", "url", "occurred_at")
 
@@ -127,21 +130,26 @@ def evaluate(
     if rebuilt is not None:
         judged = twins.judged_again(judged, asked, judging, rebuilt)
     judged = {
-        table: _with_waivers(frame, [rule for rule in asked if rule.on == table], judging.waivers)
-        for table, frame in judged.items()
+        table: _with_waivers(of, [rule for rule in asked if rule.on == table], judging.waivers)
+        for table, of in judged.items()
     }
-    broken_rows = {rule.name: _broken_rows(rule, judged[rule.on], judging) for rule in asked}
-    records = subjects.Records(tables, _wanted(asked, broken_rows))
-    broken = [_described(rule, broken_rows[rule.name], records, judging) for rule in asked]
+
+    def looked_into(rule: Rule) -> tuple[pl.DataFrame, crowds.Crowd | None, pl.DataFrame]:
+        due = judged[rule.on].due(rule)
+        rows = _broken_rows(rule, judged[rule.on], due, judging)
+        return rows, crowds.crowd(rule, rows, judged[rule.on], due), _reasons(rule, judged[rule.on])
+
+    # Rules know nothing of each other, and what is asked of one at a time leaves the other core idle.
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        broken_rows, found, why = zip(*threads.map(looked_into, asked), strict=True) if asked else ((), (), ())
+        of_rule = dict(zip((rule.name for rule in asked), broken_rows, strict=True))
+        records = subjects.Records(tables, _wanted(asked, of_rule))
+        broken = list(threads.map(lambda rule: _described(rule, of_rule[rule.name], records, judging), asked))
     all_broken = pl.concat([pl.DataFrame(schema=_BROKEN), *broken]).sort("finding_id")
-    found = (
-        crowds.crowd(rule, broken_rows[rule.name], judged[rule.on], judging.steps(rule, judged[rule.on].columns).since)
-        for rule in asked
-    )
-    reasons = pl.concat([pl.DataFrame(schema=_REASONS), *(_reasons(rule, judged[rule.on], judging) for rule in asked)])
+    reasons = pl.concat([pl.DataFrame(schema=_REASONS), *why])
     return Evaluation(
         judging,
-        {t: frame.select(*TABLES[t].key, *(r.name for r in asked if r.on == t)) for t, frame in judged.items()},
+        {t: of.rows.select(*TABLES[t].key, *(r.name for r in asked if r.on == t)) for t, of in judged.items()},
         all_broken,
         reasons,
         _invariant_days(judging, judged, all_broken, reasons),
@@ -191,23 +199,27 @@ def _firm(rule: Rule) -> list[str]:
     return [kind for kind in verdicts.needs(rule) if not kind.startswith("(")]
 
 
-def _judge_table(table: str, tables: Tables, rules: Sequence[Rule], judging: Judging) -> pl.DataFrame:
+def _judge_table(table: str, tables: Tables, rules: Sequence[Rule], judging: Judging) -> Judged:
     """The columns of a table that its rules read, and one verdict column per rule."""
     frame = twins.prepared(table, tables)
     there = frame.collect_schema().names()
     read = _columns_read(rules)
     columns = [c for c in there if c in read]
-    return (
+    steps = {rule.name: judging.steps(rule, columns) for rule in rules}
+    rows = (
         frame.select(columns)
         .with_columns(as_of=pl.lit(judging.as_of, dtype=TIME))
-        .with_columns(judging.steps(rule, columns).verdict.alias(rule.name) for rule in rules)
+        .with_columns(found.verdict.alias(name) for name, found in steps.items())
         .collect()
         .with_row_index("row")
     )
+    return Judged(rows, steps)
 
 
-def _with_waivers(judged: pl.DataFrame, rules: Sequence[Rule], held: Waivers) -> pl.DataFrame:
-    return judged if held.is_empty else judged.with_columns(_waived(rule, judged, held) for rule in rules)
+def _with_waivers(judged: Judged, rules: Sequence[Rule], held: Waivers) -> Judged:
+    if held.is_empty:
+        return judged
+    return Judged(judged.rows.with_columns(_waived(rule, judged, held) for rule in rules), judged.steps)
 
 
 def _columns_read(rules: Sequence[Rule]) -> set[str]:
@@ -242,39 +254,29 @@ def _columns_read(rules: Sequence[Rule]) -> set[str]:
     return {*named, *always}
 
 
-def _waived(rule: Rule, judged: pl.DataFrame, held: Waivers) -> pl.Expr:
-    covered = held.covering(rule, judged.filter(pl.col(rule.name).is_in(["pending", "broken"])))
+def _waived(rule: Rule, judged: Judged, held: Waivers) -> pl.Expr:
+    covered = held.covering(rule, judged.having(rule, "pending", "broken"))
     excused = pl.lit("excused", dtype=verdicts.VERDICT)
     return pl.when(pl.col("row").is_in(covered["row"].implode())).then(excused).otherwise(rule.name).alias(rule.name)
 
 
-def _broken_rows(rule: Rule, judged: pl.DataFrame, judging: Judging) -> pl.DataFrame:
+def _broken_rows(rule: Rule, judged: Judged, due: Due, judging: Judging) -> pl.DataFrame:
     """The rows that break a rule, each with its finding, its money and the cause that it shares with others."""
-    found = judging.steps(rule, judged.columns)
-    rows = judged.filter(pl.col(rule.name) == "broken").with_columns(
-        since=found.since,
-        deadline=found.deadline,
-        subject=waivers.subject(rule.on),
-        at_risk_minor=money.amount(rule),
-        risk_currency=money.currency(rule, judging.settings),
+    found = judged.steps[rule.name]
+    rows = (
+        judged.having(rule, "broken")
+        .with_columns(
+            since=found.since,
+            deadline=found.deadline,
+            subject=waivers.subject(rule.on),
+            at_risk_minor=money.amount(rule),
+            risk_currency=money.currency(rule, judging.settings),
+        )
+        .with_columns(finding_id=waivers.finding_id(rule.name))
     )
-    rows = rows.with_columns(finding_id=waivers.finding_id(rule.name))
     if rule.since is None or rows.is_empty():
         return rows.with_columns(shared_cause=pl.lit(None, dtype=TEXT))
-    offer = pl.col("offer_id") if "offer_id" in judged.columns else pl.lit(None, dtype=TEXT)
-    due = (
-        judged.lazy()
-        .filter(pl.col(rule.name).is_in(["holds", "broken"]))
-        .select(
-            "row",
-            is_broken=pl.col(rule.name) == "broken",
-            since=found.since,
-            target=causes.target(rule),
-            offer=offer,
-        )
-        .collect()
-    )
-    return rows.join(causes.shared(due, judging.as_of), on="row", how="left", maintain_order="left")
+    return rows.join(causes.shared(rule, judged, due, judging.as_of), on="row", how="left", maintain_order="left")
 
 
 def _wanted(asked: Sequence[Rule], broken: Mapping[str, pl.DataFrame]) -> dict[str, subjects.Wanted]:
@@ -324,24 +326,26 @@ def _described(rule: Rule, rows: pl.DataFrame, records: subjects.Records, judgin
     return found.with_columns(missing).select(_BROKEN.names()).cast(_BROKEN)
 
 
-def _reasons(rule: Rule, judged: pl.DataFrame, judging: Judging) -> pl.DataFrame:
-    rows = judged.filter(pl.col(rule.name).is_in(["excused", "unknown"]))
-    found = judging.steps(rule, judged.columns)
+def _reasons(rule: Rule, judged: Judged) -> pl.DataFrame:
+    found = judged.steps[rule.name]
+    reason = found.reason_of(pl.col(rule.name))
     return (
-        rows.select(
+        judged.having(rule, "excused", "unknown", columns={*reason.meta.root_names()})
+        .lazy()
+        .select(
             invariant=pl.lit(rule.name),
             verdict=pl.col(rule.name).cast(TEXT),
-            # What a waiver covers had another verdict before.
-            verdict_reason=pl.when(found.verdict == pl.col(rule.name)).then(found.reason).fill_null("waived"),
+            verdict_reason=reason.fill_null("waived"),
         )
         .group_by("invariant", "verdict", "verdict_reason")
         .agg(rows=pl.len().cast(pl.Int64))
+        .collect()
         .sort("verdict", "verdict_reason")
     )
 
 
 def _invariant_days(
-    judging: Judging, judged: Mapping[str, pl.DataFrame], broken: pl.DataFrame, reasons: pl.DataFrame
+    judging: Judging, judged: Mapping[str, Judged], broken: pl.DataFrame, reasons: pl.DataFrame
 ) -> pl.DataFrame:
     """One row per rule and currency; each judged row is counted once, under the currency of its amount."""
     home = judging.settings.business.currency
@@ -376,11 +380,11 @@ def _invariant_days(
     )
 
 
-def _counts(rule: Rule, judged: pl.DataFrame, none: pl.DataFrame, judging: Judging) -> pl.DataFrame:
+def _counts(rule: Rule, judged: Judged, none: pl.DataFrame, judging: Judging) -> pl.DataFrame:
     verdict = pl.col(rule.name)
     currency = money.currency(rule, judging.settings).alias("currency")
     counted = (
-        judged.lazy()
+        judged.rows.lazy()
         .select(currency, verdict.alias("verdict"))
         .drop_nulls("verdict")
         .group_by("currency", "verdict")

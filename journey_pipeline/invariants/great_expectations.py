@@ -266,6 +266,9 @@ _NATIVE: Mapping[shape.Kind, Callable[[Shape], _Native]] = {
     "parent": lambda rule: (
         gxe.ExpectColumnValuesToBeInSet, {"column": f"has_{rule.parent}", "value_set": [True]}
     ),
+    "conserved": lambda rule: (
+        gxe.ExpectColumnValuesToBeInSet, {"column": f"has_{rule.parent}", "value_set": [True]}
+    ),
     "rows": lambda rule: (
         gxe.ExpectTableRowCountToBeBetween, {"min_value": rule.low, "max_value": rule.high}
     ),

@@ -66,6 +66,7 @@ class _Token(NamedTuple):
         return self.text.lower() if self.is_a == "word" else ""
 
 
+@cache
 def condition(text: str) -> pl.Expr:
     """The polars expression that a checked text stands for; `as_of` is a column of the frames that it is asked of."""
     return pl.sql_expr(_sql(text))

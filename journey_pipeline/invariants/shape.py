@@ -24,6 +24,7 @@ Kind = Literal[
     "currency",
     "order",
     "parent",
+    "conserved",
     "rows",
     "exactly",
 ]
@@ -45,7 +46,7 @@ class Shape:
     where: tuple[str, str] | None = None
     """Only rows whose first-named column has this value."""
     parent: str = ""
-    """The table in which `columns[0]` must be found; it is that table's key."""
+    """The table in which `columns[0]` must be found, as its key; of what is conserved, the table that it comes from."""
 
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -78,6 +79,7 @@ _PARENTS = {
     "journey_events": ("person_id", "people"),
     "findings": ("person_id", "people"),
     "finding_days": ("finding_id", "findings"),
+    "repairs": ("finding_id", "findings"),
 }
 # What grows with the business and may neither halve nor treble overnight; findings may.
 _COUNTED = {*KINDS, "journey_events", "person_keys"}
@@ -110,7 +112,7 @@ def applying(
         if (rule.kind == "columns" or present.issuperset(rule.columns))
         and (rule.kind != "rows" or yesterday)
         and (rule.kind != "exactly" or expected is not None)
-        and (rule.kind != "parent" or rule.parent in known)
+        and (not rule.parent or rule.parent in known)
     )
 
 
@@ -141,11 +143,12 @@ def _microseconds(instant: datetime) -> int:
 
 def read(table: Table, frame: pl.LazyFrame, asked: Sequence[Shape], tables: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
     """The columns that these rules read, without personal values, and `has_<parent>` for those about parents."""
-    names = dict.fromkeys(name for rule in asked if rule.kind not in ("parent", "columns") for name in rule.columns)
+    names = dict.fromkeys(name for rule in asked if not rule.parent and rule.kind != "columns" for name in rule.columns)
     cells = [_cell(table, name, asked) for name in names]
     for rule in asked:
-        if rule.kind == "parent":
-            frame = _with_parent(frame, rule, tables[rule.parent])
+        if rule.parent:
+            added = _with_parent if rule.kind == "parent" else _with_revenue
+            frame = added(frame, rule, tables[rule.parent])
             cells.append(pl.col(f"has_{rule.parent}"))
     return frame.select(cells)
 
@@ -174,6 +177,37 @@ def _with_parent(frame: pl.LazyFrame, rule: Shape, parent: pl.LazyFrame) -> pl.L
     return joined.with_columns(pl.when(pl.col(column).is_not_null()).then(pl.col(found).fill_null(value=False)))
 
 
+def _with_revenue(frame: pl.LazyFrame, rule: Shape, payments: pl.LazyFrame) -> pl.LazyFrame:
+    """Whether what a person is worth in each currency is what the person's payments kept; null of tests."""
+    counts = pl.col("is_primary") & (pl.col("status") == "succeeded") & ~pl.col("is_test").fill_null(value=False)
+    kept = (
+        payments.filter(counts & (pl.col("net_minor") > 0))
+        .group_by("person_id", ref="currency")
+        .agg(amount_minor=pl.col("net_minor").sum())
+    )
+    others = (
+        frame.select("person_id", "lifetime_other")
+        .explode("lifetime_other", empty_as_null=False, keep_nulls=False)
+        .unnest("lifetime_other")
+    )
+    on = ["person_id", "ref", "amount_minor"]
+    # What no other currency accounts for is the business's own: of two currencies left over, one was lost.
+    own = (
+        kept.join(others, on=on, how="anti")
+        .group_by("person_id")
+        .agg(own_minor=pl.when(pl.col("ref").n_unique() == 1).then(pl.col("amount_minor").sum()).otherwise(-1))
+    )
+    made_up = (
+        others.join(kept, on=on, how="anti").select("person_id").unique().with_columns(is_made_up=pl.lit(value=True))
+    )
+    both = frame.join(own, on="person_id", how="left", validate="m:1").join(
+        made_up, on="person_id", how="left", validate="m:1"
+    )
+    is_so = pl.col("lifetime_minor").fill_null(0).eq(pl.col("own_minor").fill_null(0)) & pl.col("is_made_up").is_null()
+    is_real = ~pl.col("is_test").fill_null(value=False)
+    return both.with_columns(pl.when(is_real).then(is_so).alias(f"has_{rule.parent}"))
+
+
 def _rules(table: Table) -> Iterator[Shape]:
     yield Shape("shape_columns", "columns", table.columns, f"Has every column of {table.name}.")
     yield from _presence(table)
@@ -197,6 +231,9 @@ def _rules(table: Table) -> Iterator[Shape]:
     if table.name == "people":
         claim = "As many people as the records of all kinds name: nobody was lost, nobody made up."
         yield Shape("shape_people_of_records", "exactly", (), claim)
+        claim = "What a person is worth, currency by currency, is what the person's payments kept: no revenue is lost."
+        worth = ("person_id", "lifetime_minor", "lifetime_other", "is_test")
+        yield Shape("shape_revenue_of_payments", "conserved", worth, claim, parent="payments")
     if table.name in _KEPT:
         claim = "Rows are at least 98 % of yesterday's, not counting people merged today."
         yield Shape("shape_rows", "rows", (), claim, is_blocking=False, low=0.98)

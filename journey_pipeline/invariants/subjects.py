@@ -71,7 +71,7 @@ def _of_subjects(table: pl.LazyFrame, kind: str, wanted: Wanted) -> pl.DataFrame
     real = table.select(columns).filter(~pl.col("is_test").fill_null(value=False))
     asked = {"person_id": wanted.people, "product_ref": wanted.products}
     found = [
-        real.join(pl.concat(subjects).unique().alias(key).to_frame().lazy(), on=key, how="semi")
+        real.filter(pl.col(key).is_in(pl.concat(subjects).unique().implode()))
         for key, subjects in asked.items()
         if subjects
     ]

@@ -9,6 +9,7 @@ from typing import Protocol
 import polars as pl
 
 from journey_pipeline.invariants import verdicts
+from journey_pipeline.invariants.judged import Judged
 from journey_pipeline.model import Rule
 from journey_pipeline.registry import TABLES, TIME
 
@@ -38,10 +39,10 @@ def prepared(table: str, tables: Tables) -> pl.LazyFrame:
 
 
 def judged_again(
-    judged: Mapping[str, pl.DataFrame], rules: Sequence[Rule], judging: _Judging, rebuilt: Rebuilt
-) -> dict[str, pl.DataFrame]:
+    judged: Mapping[str, Judged], rules: Sequence[Rule], judging: _Judging, rebuilt: Rebuilt
+) -> dict[str, Judged]:
     """The verdicts, with `broken` where a twin had made it unknown but would not mend it."""
-    doubtful = {rule.name: _doubtful(rule, judged[rule.on], judging) for rule in rules}
+    doubtful = {rule.name: _doubtful(rule, judged[rule.on]) for rule in rules}
     asked = [rule for rule in rules if doubtful[rule.name].height]
     if not asked:
         return dict(judged)
@@ -56,23 +57,26 @@ def judged_again(
             rows = doubtful[rule.name].join(_taken_for(pairs), on="person_id", how="inner", maintain_order="left")
             rows = rows.join(pairs, on=["person_id", "twin_person_id"], how="semi", maintain_order="left")
             broken[rule.name].append(_unmended(rule, rows, alone[rule.name], _verdicts(rule, united, judging)))
-    return {
-        table: frame.with_columns(
-            pl.when(pl.col("row").is_in(pl.concat(broken[rule.name]).implode()))
-            .then(pl.lit("broken", dtype=verdicts.VERDICT)).otherwise(rule.name).alias(rule.name)
-            for rule in asked if rule.on == table
-        )
-        for table, frame in judged.items()
+    is_broken = {
+        rule.name: pl.when(pl.col("row").is_in(pl.concat(broken[rule.name]).implode()))
+        .then(pl.lit("broken", dtype=verdicts.VERDICT)).otherwise(rule.name).alias(rule.name)
+        for rule in asked
     }  # fmt: skip
+    return {
+        table: Judged(of.rows.with_columns(is_broken[r.name] for r in asked if r.on == table), of.steps)
+        for table, of in judged.items()
+    }
 
 
-def _doubtful(rule: Rule, judged: pl.DataFrame, judging: _Judging) -> pl.DataFrame:
+def _doubtful(rule: Rule, judged: Judged) -> pl.DataFrame:
     """The rows that a twin made unknown."""
-    if "twin_person_id" not in judged.columns:
+    if "twin_person_id" not in judged.rows.columns:
         return pl.DataFrame(schema={"row": pl.UInt32()})
-    by_twin = judging.steps(rule, judged.columns).reason.str.starts_with("identity:")
-    return judged.filter((pl.col(rule.name) == "unknown") & by_twin).select(
-        "row", "person_id", "twin_person_id", *(c for c in TABLES[rule.on].key if c != "person_id")
+    by_twin = judged.steps[rule.name].why_unknown.str.starts_with("identity:")
+    return (
+        judged.having(rule, "unknown")
+        .filter(by_twin)
+        .select("row", "person_id", "twin_person_id", *(c for c in TABLES[rule.on].key if c != "person_id"))
     )
 
 

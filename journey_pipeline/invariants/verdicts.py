@@ -24,9 +24,18 @@ class Steps:
     """The verdict of each row of a frame that has an `as_of` column, and what it rests on, as expressions."""
 
     verdict: pl.Expr
-    reason: pl.Expr
+    why_unknown: pl.Expr
+    why_excused: pl.Expr
     since: pl.Expr
     deadline: pl.Expr
+
+    def reason_of(self, verdict: pl.Expr) -> pl.Expr:
+        """Why a verdict is unknown or excused; null for any other, and where only a waiver excuses."""
+        return pl.when(verdict == "unknown").then(self.why_unknown).when(verdict == "excused").then(self.why_excused)
+
+    @property
+    def reason(self) -> pl.Expr:
+        return self.reason_of(self.verdict)
 
 
 def needs(rule: Rule) -> tuple[str, ...]:
@@ -75,15 +84,10 @@ def steps(
         .when(twin.is_not_null()).then(word("unknown"))
         .otherwise(word("broken"))
     )  # fmt: skip
-    reason = (
-        pl.when(verdict == "unknown").then(
-            pl.coalesce(
-                row.reason, pl.when(is_unsure).then(pl.lit("identity")), pl.concat_str(pl.lit("identity:"), twin)
-            )
-        )
-        .when(verdict == "excused").then(pl.coalesce(pl.when(excuse).then(pl.lit(name)) for name, excuse in excuses))
-    )  # fmt: skip
-    return Steps(verdict, reason, since, deadline)
+    by_twin = pl.concat_str(pl.lit("identity:"), twin)
+    why_unknown = pl.coalesce(row.reason, pl.when(is_unsure).then(pl.lit("identity")), by_twin)
+    why_excused = pl.coalesce(pl.when(excuse).then(pl.lit(name)) for name, excuse in excuses)
+    return Steps(verdict, why_unknown, why_excused, since, deadline)
 
 
 def judge(

@@ -53,6 +53,12 @@ class RawLog:
         rows = rows.sort("loaded_at", "load_id", "resource")
         return rows.with_columns(pl.Series("status", self._judge(rows, self._accepted(platform)), TEXT))
 
+    def first_load(self, platform: str) -> datetime | None:
+        """When it was first loaded. Of all its loads one file is read: reading every load takes seconds."""
+        files = self._list(platform, "loads")
+        at = self._read(files[0])["loaded_at"].min() if files else None
+        return at if isinstance(at, datetime) else None
+
     def cursors(self, platform: str) -> Mapping[str, str]:
         """Resource -> what its last complete load left behind."""
         complete = self.loads(platform).filter(pl.col("status") == "complete", pl.col("cursor").is_not_null())

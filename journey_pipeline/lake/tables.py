@@ -25,7 +25,8 @@ class Tables:
         target.parent.mkdir(parents=True, exist_ok=True)
         whole = frame.collect() if isinstance(frame, pl.LazyFrame) else frame
         aside = target.with_suffix(".writing")
-        whole.write_parquet(aside, statistics=False)
+        # Half as large again as zstd's, and read in a third of its time: every room reads what the one before it wrote.
+        whole.write_parquet(aside, statistics=False, compression="lz4")
         with aside.open("rb") as stream:
             os.fsync(stream.fileno())
         aside.replace(target)

@@ -269,18 +269,26 @@ def judge(day: Day) -> Counts:
         "invariant_days": tables.write_day("invariants", "invariant_days", day.day_on, found.invariant_days),
         "incident_days": tables.write_day("invariants", "incident_days", day.day_on, incident_days),
     }
-    every = tables.scan_days("invariants", "finding_days").collect()
-    folded = findings.fold_all(every)
+    folded, told = fold(day)
     for lost in [] if waived is None else unknown_ids(waived, set(folded["finding_id"])):
         progress.warning("A waiver names %s, which no finding has: mend or delete its line.", lost)
-    every, business = tables.scan_days("invariants", "incident_days").collect(), day.settings.business
-    told = incidents.fold_all(every, folded, zone=business.zone, home=business.currency)
     return {
         **counts,
-        "findings": tables.write("invariants", "findings", folded),
-        "incidents": tables.write("invariants", "incidents", told),
+        "findings": folded.height,
+        "incidents": told.height,
         "repairs": tables.write("invariants", "repairs", repairs.proposed(rows, told, held, found.judging)),
     }
+
+
+def fold(day: Day) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Write findings and incidents as all their days together make them."""
+    tables, business = day.home.tables, day.settings.business
+    folded = findings.fold_all(tables.scan_days("invariants", "finding_days").collect())
+    every = tables.scan_days("invariants", "incident_days").collect()
+    told = incidents.fold_all(every, folded, zone=business.zone, home=business.currency)
+    tables.write("invariants", "findings", folded)
+    tables.write("invariants", "incidents", told)
+    return folded, told
 
 
 @told("Asked Great Expectations:")

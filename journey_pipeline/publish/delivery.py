@@ -16,15 +16,31 @@ def deliver(
     Raises:
         JourneyError: if that can't be done; what was published before stays.
     """
-    url = environ.get(postgres.URL, "").strip() or None
     if to == "postgres":
-        if not url:
-            missing = f"publish.to is postgres, but {postgres.URL} is missing from the environment"
-            msg = f"{missing}. Set it: postgresql://user:password@host/database. Nothing was published there."
-            raise JourneyError(msg)
-        return postgres.publish(warehouse, views, url, how.left_out if how else ())
+        return postgres.publish(warehouse, views, _address(environ), how.left_out if how else ())
     if to == "parquet":
         parquet.publish(warehouse, files)
     elif to != "duckdb":
-        anywhere.publish(warehouse, to, url)
+        anywhere.publish(warehouse, to, environ.get(postgres.URL, "").strip() or None)
     return []
+
+
+def ask(to: str, environ: Mapping[str, str]) -> str:
+    """Whether a publication would be taken, in words; destinations of dlt can only be told by publishing.
+
+    Raises:
+        JourneyError: if it would not.
+    """
+    if to == "postgres":
+        postgres.ask(_address(environ))
+        return "postgres: it answers, and lets us create"
+    return f"{to}: {'a file' if to in ('duckdb', 'parquet') else 'not asked before something is published'}"
+
+
+def _address(environ: Mapping[str, str]) -> str:
+    url = environ.get(postgres.URL, "").strip()
+    if not url:
+        missing = f"publish.to is postgres, but {postgres.URL} is missing from the environment"
+        msg = f"{missing}. Set it: postgresql://user:password@host/database. Nothing was published there."
+        raise JourneyError(msg)
+    return url

@@ -24,9 +24,11 @@ READER = "journey_reader"
 _SCHEMAS = ("journey", "bi")
 _LOCK = 7_203_115_481  # any number, as long as nobody else locks it
 _PATIENCE = 60.0  # seconds in which readers may finish
+_ANSWERS_IN = 10  # seconds, when only asked whether it is there
 _HOLD = 500  # milliseconds for which new readers wait for old ones; half of PostgreSQL's deadlock_timeout
 _CHUNK = 1 << 20
 _KEPT = "Nothing was published."
+_NEEDS = f"The user of {URL} needs CREATE on the database, and has to own the schemas journey and bi and the views built on them"
 _NULL = r"null '\N'"  # unquoted, so that no text is taken for it
 
 TYPES = {
@@ -49,6 +51,11 @@ _OURS = """
 select n.nspname, c.relname, c.relkind::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = any(%s) and c.relkind in ('r', 'v') and obj_description(c.oid, 'pg_class') like 'Grain%%'
 order by c.relkind desc, c.relname
+"""
+_MAY = """
+select has_database_privilege(current_database(), 'create') and not exists (
+    select from pg_namespace where nspname = any(%s) and not pg_has_role(nspowner, 'usage')
+)
 """
 _BUILT_ON_OURS = """
 select distinct v.oid, n.nspname, v.relname, pg_get_viewdef(v.oid), array_to_string(v.reloptions, ', ')
@@ -101,13 +108,35 @@ def publish(warehouse: Path, views: Path, url: str, left_out: Collection[str] = 
         msg = f"{what}. Make it a plain view in a schema of its own, or drop it. {_KEPT}"
         raise JourneyError(msg) from error
     except psycopg.errors.InsufficientPrivilege as error:
-        needs = "needs CREATE on the database, and has to own the schemas journey and bi and the views built on them"
-        msg = f"PostgreSQL says: {error.diag.message_primary}. The user of {URL} {needs}. {_KEPT}"
+        msg = f"PostgreSQL says: {error.diag.message_primary}. {_NEEDS}. {_KEPT}"
         raise JourneyError(msg) from error
-    except psycopg.Error as error:  # the text of one without a diagnosis may hold the address
-        why = error.diag.message_primary or type(error).__name__
-        msg = f"PostgreSQL can't be published to ({why}); check {URL}, and that the server is up. {_KEPT}"
+    except psycopg.Error as error:
+        msg = f"{_unreachable(error)} {_KEPT}"
         raise JourneyError(msg) from None
+
+
+def ask(url: str) -> None:
+    """Ask the database whether it would take a publication; nothing is changed there.
+
+    Raises:
+        JourneyError: if it can't be reached, or would refuse.
+    """
+    import psycopg  # noqa: PLC0415  only those who publish to PostgreSQL need its library
+
+    try:
+        with psycopg.connect(url, connect_timeout=_ANSWERS_IN) as db:
+            may = db.execute(_MAY, [list(_SCHEMAS)]).fetchone() == (True,)
+    except psycopg.Error as error:
+        raise JourneyError(_unreachable(error)) from None
+    if not may:
+        msg = f"PostgreSQL would refuse a publication. {_NEEDS}."
+        raise JourneyError(msg)
+
+
+def _unreachable(error: "psycopg.Error") -> str:
+    """The text of an error without a diagnosis may hold the address."""
+    why = error.diag.message_primary or type(error).__name__
+    return f"PostgreSQL can't be published to ({why}); check {URL}, and that the server is up."
 
 
 def _load(db: "psycopg.Connection[Any]", warehouse: Path, spill: Path) -> None:

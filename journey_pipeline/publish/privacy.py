@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import polars as pl
+import pyarrow as pa
 
 from journey_pipeline.errors import JourneyError
 from journey_pipeline.identity import normalise
@@ -175,11 +176,22 @@ def _way(name: str, column: Column | None, how: Mask) -> Texts:
 def _rewritten(value: pl.Expr, dtype: pl.DataType, way: Texts) -> pl.Expr:
     """`way` on every text of a value, in lists and structs too."""
     if isinstance(dtype, pl.List):
-        return value.list.eval(_rewritten(pl.element(), dtype.inner, way))  # type: ignore[arg-type]  # an instance
+        return value.map_batches(lambda lists: _in_lists(lists, way), dtype)
     if isinstance(dtype, pl.Struct):
         fields = [_rewritten(value.struct.field(f.name), f.dtype, way).alias(f.name) for f in dtype.fields]  # type: ignore[arg-type]  # instances
         return pl.when(value.is_not_null()).then(pl.struct(fields))
     return value.map_batches(way, TEXT) if isinstance(dtype, pl.String) else value
+
+
+def _in_lists(lists: pl.Series, way: Texts) -> pl.Series:
+    """All values of a column of lists at once: `list.eval` would call us for every row."""
+    values = pl.Series(pl.from_arrow(lists.rechunk().to_arrow().flatten()))
+    told = pl.select(_rewritten(pl.lit(values), values.dtype, way)).to_series()
+    ends = lists.list.len().fill_null(0).cast(pl.Int64()).cum_sum()
+    offsets = pl.concat([pl.Series([0], dtype=pl.Int64()), ends], rechunk=True)
+    is_null = lists.is_null().rechunk().to_arrow()
+    whole = pa.LargeListArray.from_arrays(offsets.to_arrow(), told.rechunk().to_arrow(), mask=is_null)
+    return pl.Series(lists.name, pl.from_arrow(whole))
 
 
 def _names(frames: Iterable[pl.LazyFrame]) -> frozenset[str]:

@@ -21,6 +21,8 @@ from journey_pipeline.registry import TABLES, Table
 MONEY = {"finding_money": "findings", "finding_day_money": "finding_days"}
 """The tables that are laid out here, and whose `money_refs` they are."""
 
+_READABLE_BY = "v1.2.0"  # BI tools bring a DuckDB of their own, which refuses files of a newer format
+
 # The amounts behind `money_refs` as plain rows: BI tools can't open lists, and PostgreSQL opens them in other words.
 _MONEY = """
 insert into journey.finding_money
@@ -40,7 +42,7 @@ def publish(tables: Mapping[str, Path | pl.LazyFrame], views: Path, target: Path
     left_out = how.left_out if how else frozenset()
     with building(target) as folder:
         built = folder / target.name
-        with duckdb.connect(str(built)) as db:
+        with duckdb.connect(str(built), config={"storage_compatibility_version": _READABLE_BY}) as db:
             db.execute("set preserve_insertion_order = false")
             db.execute("create schema journey")
             db.execute("create schema bi")

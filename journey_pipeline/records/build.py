@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from journey_pipeline.errors import LostRecordsError
 from journey_pipeline.lake import RawLog, health
 from journey_pipeline.platforms.base import Platform
 from journey_pipeline.records.typed import typed
@@ -65,6 +66,7 @@ def build(
         versions = pl.concat(parts, how="diagonal").collect()
         kinds[kind] = _current(kind, versions, next_load, test_buyers, customer_stages)
         rejected.append(_rejected(kind, versions))
+        _refuse_lost(kind, versions, kinds[kind], rejected[-1])
         arrivals.append(versions.group_by("platform", "_resource").agg(pl.col("occurred_at").max()))
     refused = pl.concat([pl.DataFrame(schema=_REFUSED), *rejected])
     known = pl.concat(
@@ -124,6 +126,19 @@ def _current(
     return marked.select(pl.col(c).cast(t) for c, t in record_schema(kind).items())
 
 
+def _refuse_lost(kind: str, versions: pl.DataFrame, current: pl.DataFrame, rejected: pl.DataFrame) -> None:
+    """Nothing is lost and nothing made up: every id that a platform told is one record, or was rejected.
+
+    Raises:
+        LostRecordsError: if it is neither, or more.
+    """
+    told = versions.select(ID).drop_nulls().unique()
+    lost = told.join(current, on=ID, how="anti").join(rejected, on=ID, how="anti")
+    made_up = current.height - told.join(current, on=ID, how="semi").height
+    if lost.height or made_up:
+        raise LostRecordsError(kind, sorted(set(lost["platform"])), lost.height, made_up, told.height)
+
+
 def _history(kind: str, customer_stages: Sequence[str]) -> Sequence[pl.Expr]:
     at = pl.col("loaded_at")
     if kind == "payments":
@@ -141,7 +156,14 @@ def _history(kind: str, customer_stages: Sequence[str]) -> Sequence[pl.Expr]:
         is_customer = pl.col("lifecycle_stage").str.to_lowercase().is_in(list(customer_stages)).fill_null(value=False)
         last_other = at.filter(~is_customer).max()
         run = pl.coalesce("updated_at", "occurred_at").filter(is_customer & ((at > last_other) | last_other.is_null()))
-        return [pl.when(is_customer.last()).then(run.first()).alias("customer_since_at")]
+        whence = pl.concat_str(pl.coalesce("source", pl.lit("")), pl.coalesce("campaign", pl.lit("")), separator=" ")
+        was, is_now = (side.str.to_lowercase().str.strip_chars() for side in (whence, whence.last()))
+        return [
+            pl.when(is_customer.last()).then(run.first()).alias("customer_since_at"),
+            pl.when(pl.col("owner").last().is_null()).then(pl.col("owner").drop_nulls().last()).alias("former_owner"),
+            whence.filter((was != is_now) & (was != "")).last().alias("former_campaign"),
+            (is_customer.any() & ~is_customer.last()).alias("is_former_customer"),
+        ]
     if kind == "access":
         return [pl.col("last_used_at").min().alias("first_used_at")]
     return []

@@ -146,6 +146,7 @@ def _meaning(data: Any, folder: Path) -> Mistakes:
     yield from _offers(offers, list(_mapping(data.get("platforms"))))
     yield from _rules(rules)
     yield from _names(data, rules)
+    yield from _watched(data, [offer.id for offer in offers.values()])
     yield from _thresholds(data.get("thresholds"))
     yield from _identity(_mapping(data.get("identity")), list(_mapping(data.get("platforms"))), folder)
     if isinstance(file := data.get("waivers"), str) and not (folder / file).is_file():
@@ -236,6 +237,15 @@ def _names(data: Mapping[str, Any], own: Mapping[str, Rule]) -> Mistakes:
         for name in _mapping(data.get(part)):
             if name not in allowed:
                 yield f"{part}.{name}", f"no invariant is owned by {name!r}; {one_of(name, allowed)}"
+
+
+def _watched(data: Mapping[str, Any], offers: Collection[str]) -> Mistakes:
+    """Platforms and offers to watch that are none."""
+    for part, known in (("platforms", list(_mapping(data.get("platforms")))), ("offers", offers)):
+        named = _mapping(data.get("watch")).get(part)
+        for i, name in enumerate(named if isinstance(named, list) else ()):
+            if name not in known:
+                yield f"watch.{part}[{i}]", f"no {part.removesuffix('s')} {name!r} under {part}; {one_of(str(name), known)}"
 
 
 def _thresholds(given: Any) -> Mistakes:

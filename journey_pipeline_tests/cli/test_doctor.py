@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from journey_pipeline.cli.doctor import accept_drop, examine
 from journey_pipeline.errors import JourneyError
@@ -249,3 +251,48 @@ def test_a_platform_that_is_down_is_told_apart_and_not_asked_again(
     assert "answered 503 5 times; it is down or limits us, the next run tries again. Its other lists were not" in told
     assert vendors.trouble["zendesk"].seen == 5
     assert "✓ answers: forms, responses" in shown
+
+
+def publishing(capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    code, shown = examined(capsys)
+    return code, " ".join(shown[shown.index("Publishing") + 1 : shown.index("Freshness")])
+
+
+def test_where_bi_reads_needs_nothing_unless_the_settings_say_so(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert publishing(capsys) == (0, "✓ duckdb: a file ✓ personal data: clear")
+
+
+def test_an_address_and_a_key_that_the_settings_need_are_missed(
+    shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shop / "journey.yaml").write_text(SETTINGS + "publish: {to: postgres, pii: masked}\n")
+    monkeypatch.delenv("JOURNEY_PUBLISH_URL", raising=False)
+    monkeypatch.delenv("JOURNEY_PII_KEY", raising=False)
+    code, told = publishing(capsys)
+    assert code == 2
+    assert "✗ publish.to is postgres, but JOURNEY_PUBLISH_URL is missing from the environment." in told
+    assert "✗ publish.pii is masked, but JOURNEY_PII_KEY is missing from the environment." in told
+    monkeypatch.setenv("JOURNEY_PUBLISH_URL", "postgresql://me:hunter2@127.0.0.1:1/bi")
+    monkeypatch.setenv("JOURNEY_PII_KEY", "0123456789abcdef" * 2)
+    code, told = publishing(capsys)
+    assert code == 2
+    assert "✗ PostgreSQL can't be published to " in told
+    assert "✓ personal data: masked, JOURNEY_PII_KEY is set" in told
+    assert "hunter2" not in told
+
+
+def test_postgresql_that_lets_us_publish_and_one_that_does_not(
+    shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, server_of_readers: Any
+) -> None:
+    (shop / "journey.yaml").write_text(SETTINGS + "publish: {to: postgres}\n")
+    server_of_readers.psql("create database asked;")
+    server_of_readers.psql("create role onlooker login;")
+    url = server_of_readers.get_uri("asked")
+    monkeypatch.setenv("JOURNEY_PUBLISH_URL", url)
+    assert publishing(capsys) == (0, "✓ postgres: it answers, and lets us create ✓ personal data: clear")
+    monkeypatch.setenv("JOURNEY_PUBLISH_URL", make_conninfo(url, user="onlooker"))
+    code, told = publishing(capsys)
+    assert code == 2
+    assert told.startswith("✗ PostgreSQL would refuse a publication. The user of JOURNEY_PUBLISH_URL needs CREATE on")

@@ -122,6 +122,26 @@ def test_a_rule_without_a_clock_has_no_outage_and_what_nothing_explains_is_unexp
 
 
 @pytest.mark.parametrize(
+    ("rule", "person", "contact", "cause", "without"),
+    [
+        ("lead_has_owner", {}, {"former_owner": "sam@x.com"}, "undone", "no_rule"),
+        ("paid_implies_crm_customer", {"first_paid_at": instant("d-5"), "has_net_payment": True},
+         {"is_former_customer": True}, "undone", "not_told"),
+        ("lead_source_kept_in_crm", {"crm_source": "import", "crm_campaign": "direct", "lead_campaign": "spring"},
+         {"former_campaign": "google spring"}, "overwritten", "other_campaign"),
+    ],
+)  # fmt: skip
+def test_what_an_older_version_of_the_contact_had_was_taken_back(
+    rule: str, person: dict[str, Any], contact: dict[str, Any], cause: str, without: str
+) -> None:
+    ann = {"person_id": "ann", "first_lead_at": instant("d-3"), "lead_source": "google", "crm_at": instant("d-3"),
+           "crm_contact_count": 1, "crm_source": "google", **person}  # fmt: skip
+    told = {"record_id": "c_1", "person_id": "ann", "platform": "hubspot", "occurred_at": instant("d-3")}
+    assert causes(rule, people=[ann], contacts=[told | contact]) == {"person:ann": cause}
+    assert causes(rule, people=[ann], contacts=[told]) == {"person:ann": without}
+
+
+@pytest.mark.parametrize(
     ("earlier", "cause"),
     [({"occurred_at": instant("08:58")}, "double_click"), ({"occurred_at": instant("08:30"), "platform": "paypal"}, "two_platforms"),
      ({"occurred_at": instant("08:30"), "method": "sepa_debit"}, "retry")],

@@ -47,7 +47,7 @@ SOUND: Mapping[str, dict[str, Any]] = {
         "platform": "files", "record_id": "r_1", "occurred_at": EARLIER, "loaded_at": AS_OF, "value": -3.0,
         "starts_on": date(2026, 4, 1), "ends_on": date(2026, 4, 30),
     },
-    "people": {"person_id": "p_1", "email": "ann@private.example", "lifecycle": "buyer", "lifetime_minor": 4900},
+    "people": {"person_id": "p_1", "email": "ann@private.example", "lifecycle": "buyer", "lifetime_minor": 0},
     "person_keys": {
         "person_id": "p_1", "key": "email:ann@private.example", "kind": "payments", "platform": "stripe",
         "record_id": "r_1", "how": "exact", "confidence": 1.0,
@@ -61,6 +61,10 @@ SOUND: Mapping[str, dict[str, Any]] = {
     "findings": FINDING,
     "finding_days": {**FINDING, "day_on": TODAY, "verdict": "broken"},
     "invariant_days": {"invariant": "paid_implies_access", "day_on": TODAY, "currency": "USD", "gate": "open"},
+    "repairs": {
+        "repair_id": "x_1", "finding_id": "f_1", "invariant": "paid_implies_access", "severity": "critical", "owner": "sales", "step": 1,
+        "action": "review", "wanted_action": "review", "is_held": False, "sentence": "Look.",
+    },
 }  # fmt: skip
 
 CASES: list[tuple[str, dict[str, Any], set[str]]] = [
@@ -102,6 +106,7 @@ CASES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("findings", {"person_id": "p_2"}, {"shape_person_id_exists"}),
     ("finding_days", {"finding_id": "f_2"}, {"shape_finding_id_exists"}),
     ("finding_days", {"verdict": "brokn"}, {"shape_verdict_allowed"}),
+    ("repairs", {"finding_id": "f_2"}, {"shape_finding_id_exists"}),
     ("invariant_days", {"invariant": "Paid?"}, {"shape_invariant_format"}),
     ("invariant_days", {"gate": "ajar"}, {"shape_gate_allowed"}),
 ]
@@ -535,6 +540,38 @@ def test_everybody_whom_a_record_names_is_among_the_people_and_nobody_else(tmp_p
     report = ask(tmp_path, shapes={**records, "people": frame("people", *people)})
     assert failed(report) == {("people", "shape_people_of_records")}
     assert [check.name for check in report.blocking] == ["shape_people_of_records"]
+
+
+@pytest.mark.parametrize(
+    ("worth", "is_kept"),
+    [
+        ({"lifetime_minor": 7900, "lifetime_other": [{"ref": "EUR", "amount_minor": 2900}]}, True),
+        ({"lifetime_minor": 7900}, False),  # another currency was lost
+        ({"lifetime_minor": 10800}, False),  # two currencies added
+        (
+            {"lifetime_minor": 4900, "lifetime_other": [{"ref": "EUR", "amount_minor": 2900}]},
+            False,
+        ),  # a payment was lost
+        ({"lifetime_minor": 7900, "lifetime_other": [{"ref": "GBP", "amount_minor": 2900}]}, False),
+        ({"lifetime_minor": 0, "is_test": True}, True),  # nothing of a test is revenue
+    ],
+)
+def test_what_people_are_worth_is_what_their_payments_kept(
+    tmp_path: Path, worth: Mapping[str, Any], is_kept: bool
+) -> None:
+    sold = {**RECORD, "role": "processor", "status": "succeeded", "is_primary": True, "is_test": False}
+    payments = [
+        {**sold, "record_id": "ch_1", "amount_minor": 4900, "net_minor": 4900, "currency": "USD"},
+        {**sold, "record_id": "ch_2", "amount_minor": 3000, "net_minor": 3000, "currency": "USD"},
+        {**sold, "record_id": "ch_3", "amount_minor": 2900, "net_minor": 2900, "currency": "EUR"},
+        {**sold, "record_id": "ch_4", "amount_minor": 4900, "net_minor": 0, "currency": "USD"},  # given back
+        {**sold, "record_id": "o_1", "amount_minor": 4900, "net_minor": 4900, "currency": "USD", "is_primary": False},
+        {**sold, "record_id": "ch_5", "amount_minor": 100, "net_minor": 100, "currency": "USD", "is_test": True},
+    ]
+    shapes = {"people": frame("people", {"person_id": "p_1", **worth}), "payments": frame("payments", *payments)}
+    report = ask(tmp_path, shapes=shapes)
+    assert failed(report) == (set() if is_kept else {("people", "shape_revenue_of_payments")})
+    assert [check.name for check in report.blocking] == ([] if is_kept else ["shape_revenue_of_payments"])
 
 
 def test_earlier_days_stand_beside_todays(tmp_path: Path) -> None:

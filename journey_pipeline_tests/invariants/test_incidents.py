@@ -182,6 +182,38 @@ def test_the_pair_is_blamed_where_neither_alone_is_and_the_single_factor_where_b
     assert told(same) == [("product", "stripe:b", 20)]
 
 
+def test_a_pair_that_four_findings_share_by_chance_is_not_blamed() -> None:
+    """Of what is paid so every fifth is of that product, and the other way about: neither half tells more than the other."""
+    chance = [
+        *sales(44, broken=4, method="sepa_debit"), *calm(156), *calm(156, product_ref="stripe:a", method="sepa_debit"),
+        *calm(544, product_ref="stripe:a"),
+    ]  # fmt: skip
+    assert crowds.tail(4, 44, 0, 856) < 1e-5  # though one sale in twenty is of that product and by that method
+    assert told(chance, RULE.model_copy(update={"since": None, "within": None})) == []
+
+
+def test_a_pair_is_blamed_though_a_few_break_elsewhere() -> None:
+    pair = [
+        *sales(20, broken=18, method="sepa_debit"), *sales(60, broken=1), *calm(200, product_ref="stripe:a"),
+        *sales(60, broken=1, product_ref="stripe:a", method="sepa_debit"),
+    ]  # fmt: skip
+    assert told(pair) == [("product, method", "stripe:b, sepa_debit", 18)]
+
+
+def test_what_tells_nothing_of_its_rows_is_compared_all_the_same() -> None:
+    """A report has no platform, product or person: nothing that it could share with another."""
+    rule = Rule(name="figure_matches", on="reported_vs_actual", when="claim = 'exact'", then="value_reported = value_computed",
+                since="ends_at", within="1h", needs=("reported",))  # fmt: skip
+    figures = [
+        {"report": f"sheet_{n}", "metric": "orders", "claim": "exact", "value_reported": 1.0,
+         "value_computed": float(n < 3), "ends_at": THURSDAY - n * HOUR} for n in range(8)
+    ]  # fmt: skip
+    held = world(health(), reported_vs_actual=frame("reported_vs_actual", figures))
+    found = evaluate(held, rules=[rule], settings=SETTINGS, says=SAYS, as_of=AS_OF)
+    assert found.broken.height == 5
+    assert crowds.found(found.crowds, held, NEW_YORK) == []
+
+
 def test_the_rest_of_the_crowd_is_tried_again() -> None:
     two = [*sales(20, broken=20), *sales(8, broken=8, product_ref="stripe:c"), *calm(300, product_ref="stripe:a")]
     assert told(two) == [("product", "stripe:b", 20), ("product", "stripe:c", 8)]

@@ -1,7 +1,10 @@
 """What a Dagster user sees: keys, checks, groups, the schedule; each list is written by hand."""
 
+import os
+import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +111,42 @@ INVARIANTS = {
 }  # fmt: skip
 
 
+TABLES = {name for room in ("journeys", "identity", "invariants") for name in BUILT[room]} - {"data_docs"} | {
+    "rejected_records", "source_health",
+}  # fmt: skip
+CONTRACT = {
+    "columns_are_there": TABLES,
+    "needed_values_are_there": TABLES - {"rejected_records"},
+    "key_is_unique": TABLES - {"rejected_records"},
+    "words_are_known": TABLES - {
+        "campaigns", "contact_keys", "contacts", "deals", "demoted_keys", "identity_suggestions", "journey_events",
+        "leads", "notifications", "products", "pulses", "rejected_records", "reported", "spend", "surveys", "touchpoints",
+    },
+    "numbers_are_in_range": TABLES - {
+        "contact_keys", "identity_changes", "rejected_records", "reported", "reported_vs_actual",
+    },
+    "times_are_plausible": TABLES - {
+        "demoted_keys", "identity_changes", "identity_health", "identity_suggestions", "invariant_days", "person_keys",
+        "repairs", "reported_vs_actual",
+    },
+    "texts_have_their_form": TABLES - {
+        "bookings", "contact_keys", "contacts", "demoted_keys", "identity_changes", "identity_health", "people",
+        "person_keys", "rejected_records", "source_health", "touchpoints",
+    },
+    "amounts_have_a_currency": {
+        "agreements", "buyer_journeys", "campaigns", "deals", "finding_days", "findings", "invariant_days",
+        "journey_events", "payments", "products", "pulses", "repairs", "spend", "subscriptions", "surveys", "tickets",
+    },
+    "order_is_kept": {
+        "agreements", "findings", "incidents", "payments", "reported", "reported_vs_actual", "tickets",
+    },
+    "parents_exist": {"finding_days", "findings", "journey_events", "repairs"},
+    "revenue_is_conserved": {"people"},
+    "row_count_is_usual": {*KINDS, "journey_events", "person_keys", "people", "buyer_journeys"},
+    "nobody_is_lost": {"people"},
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return built(tmp_path_factory.mktemp("home")).resolve_asset_graph()
@@ -125,13 +164,12 @@ def test_every_asset_key_is_known(graph: Any) -> None:
 def test_every_check_is_known(graph: Any) -> None:
     expected = {(table, name) for table, names in INVARIANTS.items() for name in names}
     expected |= {(f"{room}/{name}", "is_loaded") for room, names in RAW.items() for name in names}
-    expected |= {(f"journeys/{name}", "shape") for name in BUILT["journeys"]}
-    expected |= {(f"identity/{name}", "shape") for name in BUILT["identity"]}
-    expected |= {(f"invariants/{name}", "shape") for name in BUILT["invariants"] if name != "data_docs"}
-    expected |= {("records/rejected_records", "shape"), ("records/source_health", "shape")}
+    rooms = {name: room for room in ("identity", "journeys", "invariants") for name in BUILT[room]}
+    expected |= {(f"{rooms.get(t, 'records')}/{t}", name) for name, tables in CONTRACT.items() for t in tables}
     expected |= {
         ("invariants/data_docs", "every_table_has_its_shape"),
         ("invariants/invariant_days", "every_rule_was_judged"),
+        ("invariants/invariant_days", "verdicts_are_known"),
     }
     assert {(k.asset_key.to_user_string(), k.name) for k in graph.asset_check_keys} == expected
 
@@ -139,17 +177,71 @@ def test_every_check_is_known(graph: Any) -> None:
 def test_every_asset_says_what_it_is(graph: Any) -> None:
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        assert node.description, key
+        assert re.search(r"\*\*One (row|page):\*\* \S+|^The page", node.description), key
         assert node.group_name == key.path[0], key
-        assert node.owners == ["team:data"], key
+        assert node.owners == ["data@northwind.example"], key
         assert node.kinds, key
+
+
+def test_a_description_says_what_it_is_for_and_what_a_row_is(graph: Any) -> None:
+    def description(*key: str) -> str:
+        return str(graph.get(dg.AssetKey(key)).description)
+
+    assert description("journeys", "payments") == (
+        "Money asked for, received and given back, whichever platform tells of it.\n\n**One row:** a charge or paid order."
+        "\n\n**Key:** `platform`, `record_id`"
+    )
+    assert description("bi", "worklist") == (
+        "What is broken now, for whom, what is at risk, who owns it, and what is to be done next?\n\n**One row:** open finding."
+    )
+    assert description("raw_stripe", "charges").startswith("Stripe: charges, word for word as the platform said it.")
+
+
+def test_owners_are_those_of_the_settings_else_the_team(tmp_path: Path) -> None:
+    settings = load(DEMO).model_copy(update={"owners": {}})
+    found = definitions.build(settings, DEMO.parent, Home(tmp_path)).resolve_asset_graph()
+    assert {tuple(found.get(key).owners) for key in found.get_all_asset_keys()} == {("team:data",)}
+
+
+def test_the_story_goes_from_left_to_right(graph: Any) -> None:
+    def groups(room: str) -> set[str]:
+        keys = [dg.AssetKey([room, name]) for name in {**RAW, **BUILT}[room]]
+        parents = {parent.path[0] for key in keys for parent in graph.get(key).parent_keys}
+        return {"raw" if name.startswith("raw_") else name for name in parents} - {room}
+
+    assert groups("raw_stripe") == set()
+    assert groups("records") == {"raw"}
+    assert groups("identity") == {"records"}
+    assert groups("journeys") == {"records", "identity"}
+    assert groups("invariants") == {"records", "identity", "journeys"}
+    assert groups("bi") == {"records", "journeys", "invariants"}
+    assert groups("report") == {"records", "identity", "journeys", "invariants"}
+
+
+def test_records_stand_on_the_platforms_that_tell_of_them(graph: Any) -> None:
+    def inputs(kind: str) -> set[str]:
+        return {key.path[0] for key in graph.get(dg.AssetKey(["records", kind])).parent_keys}
+
+    assert inputs("payments") == {"raw_calendly", "raw_stripe", "raw_teachable", "raw_woocommerce"}
+    assert inputs("tickets") == {"raw_zendesk"}
+    assert inputs("source_health") == set(RAW)
+
+
+def test_each_source_says_how_old_it_may_grow(graph: Any) -> None:
+    def limit(*key: str) -> float:
+        return float(graph.get(dg.AssetKey(key)).freshness_policy.fail_window.to_timedelta() / timedelta(hours=1))
+
+    assert limit("raw_zendesk", "tickets") == 26
+    assert all(graph.get(dg.AssetKey([room, name])).freshness_policy for room, names in RAW.items() for name in names)
+    assert graph.get(dg.AssetKey(["records", "payments"])).freshness_policy is None
 
 
 def test_a_view_stands_on_the_tables_that_it_reads_and_on_no_others(graph: Any) -> None:
     def inputs(view: str) -> set[str]:
         return {key.to_user_string() for key in graph.get(dg.AssetKey(["bi", view])).parent_keys}
 
-    assert inputs("funnel") == {"invariants/data_docs", "journeys/buyer_journeys"}
+    assert inputs("funnel_by_week") == {"invariants/data_docs", "journeys/buyer_journeys"}
+    assert inputs("funnel") == {"bi/funnel_by_week", "invariants/data_docs"}
     assert inputs("worklist") == {"bi/currencies", "invariants/data_docs", "invariants/findings", "journeys/people"}
     assert inputs("money_at_risk_by_day") == {"bi/currencies", "invariants/data_docs", "invariants/finding_days"}
     assert inputs("currencies") == {"invariants/data_docs"}
@@ -162,6 +254,10 @@ def test_tables_have_their_columns_and_personal_ones_are_marked(graph: Any) -> N
     )
     assert columns["email"].tags == {"personal": ""}
     assert columns["person_id"].tags == {}
+    assert not columns["person_id"].constraints.nullable
+    assert columns["email"].constraints.nullable
+    assert columns["lifecycle"].constraints.other == ["one of: prospect, lead, buyer, customer, user, churned"]
+    assert columns["first_seen_at"].type == "Datetime (UTC)"
     assert columns["lifetime_minor"].description == "Net payments in the business's currency."
 
 
@@ -175,11 +271,28 @@ def test_one_step_per_platform_and_one_per_room(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_morning_run_is_in_the_business_time_zone(tmp_path: Path) -> None:
-    (schedule,) = built(tmp_path).get_repository_def().schedule_defs
-    assert (schedule.name, schedule.cron_schedule) == ("every_morning", "0 6 * * *")
-    assert schedule.execution_timezone == "America/New_York"
-    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+def test_the_schedules_are_in_the_business_time_zone(tmp_path: Path) -> None:
+    found = {schedule.name: schedule for schedule in built(tmp_path).get_repository_def().schedule_defs}
+    told = {name: (s.job_name, s.cron_schedule, s.default_status.value) for name, s in found.items()}
+    assert told == {
+        "every_morning": ("daily", "0 6 * * *", "RUNNING"),
+        "every_hour": ("light", "0 * * * *", "STOPPED"),
+    }
+    assert {schedule.execution_timezone for schedule in found.values()} == {"America/New_York"}
+
+
+def test_the_jobs_are_known(tmp_path: Path) -> None:
+    jobs = built(tmp_path).get_repository_def().get_all_jobs()
+    named = {job.name for job in jobs if not job.name.startswith("__")}
+    assert named == {"daily", "judge_again", "light", "past_days"}
+    assert all(job.description for job in jobs if job.name in named)
+
+
+def test_a_platform_is_a_pool_of_its_own(tmp_path: Path) -> None:
+    assets = [a for a in built(tmp_path).assets or () if isinstance(a, dg.AssetsDefinition)]
+    pools = {a.op.name: a.op.pool for a in assets if a.op.pool}
+    assert pools["ingest_stripe"] == "platform_stripe"
+    assert set(pools) == {f"ingest_{room.removeprefix('raw_')}" for room in RAW}
 
 
 def test_people_are_told_only_where_settings_name_somebody(tmp_path: Path) -> None:
@@ -209,9 +322,28 @@ def test_definitions_load_without_what_only_a_step_needs(tmp_path: Path) -> None
         "import sys, time; began = time.monotonic()\n"
         "from journey_pipeline.orchestration import definitions\n"
         "definitions.journey().get_repository_def()\n"
-        "print(sorted({'great_expectations', 'dlt', 'uvicorn', 'apprise'} & set(sys.modules)), round(time.monotonic() - began, 1))"
+        "print(sorted({'great_expectations', 'dlt', 'uvicorn', 'apprise', 'sqlglot'} & set(sys.modules)), round(time.monotonic() - began, 1))"
     )
     environment = {"JOURNEY_SETTINGS": str(DEMO), "JOURNEY_HOME": str(tmp_path), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment)
     assert done.stdout.startswith("[] "), done.stdout
     print("definitions loaded in", done.stdout.split()[-1], "s")  # noqa: T201  a figure to look at, not a promise
+
+
+def test_dagster_finds_nothing_wrong(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "definitions",
+        "validate",
+        "-m",
+        "journey_pipeline.orchestration.definitions",
+    ]
+    folder = tmp_path / "dagster"
+    folder.mkdir()
+    (folder / "dagster.yaml").write_text((Path(__file__).parents[2] / "dagster.yaml").read_text())
+    here = {**os.environ, "JOURNEY_SETTINGS": str(DEMO), "JOURNEY_HOME": str(tmp_path), "DAGSTER_HOME": str(folder)}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=here, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All code locations passed validation" in done.stdout + done.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from journey_pipeline.cli.daily import _secrets, served
 from journey_pipeline.lake import Outcome
-from journey_pipeline.orchestration import definitions
+from journey_pipeline.orchestration import definitions, ingestion
 from journey_pipeline.orchestration.home import Home
 from journey_pipeline.orchestration.pulling import Pulling
 from journey_pipeline.platforms import files, http
@@ -28,7 +28,7 @@ def world() -> World:
 @pytest.fixture
 def ingest_zendesk(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.AssetsDefinition]:
     monkeypatch.setattr(http, "BACKOFF_S", 0.001)
-    monkeypatch.setattr(definitions, "_PULL_AGAIN", (2, 0))
+    monkeypatch.setattr(ingestion, "_PULL_AGAIN", (2, 0))
     settings = business.write_settings(tmp_path)
     business.write_exports(world, tmp_path)
     with server.serve(world) as urls, _secrets(server.secrets()):

@@ -54,6 +54,13 @@ def test_every_table_of_the_registry_is_there_with_its_types_and_meanings(tmp_pa
     assert by_name["invariant_days", "gate"][1].endswith("One of: open, partial, closed, not_covered, off.")
 
 
+def test_the_file_is_of_a_format_that_the_duckdb_of_a_bi_tool_reads(tmp_path: Path) -> None:
+    publish({}, views_folder(), tmp_path / "warehouse.duckdb")
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb"), read_only=True) as db:
+        (tags,) = db.sql("select tags from duckdb_databases() where database_name = 'warehouse'").fetchall()[0]
+    assert tags["storage_version"] == "v1.2.0+"
+
+
 def test_frames_files_and_folders_are_read_and_columns_beside_the_registrys_are_kept(tmp_path: Path) -> None:
     folder, file = tmp_path / "findings", tmp_path / "events.parquet"
     folder.mkdir()

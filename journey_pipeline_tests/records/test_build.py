@@ -1,6 +1,7 @@
 """From the raw log to records: versions, what went missing, what can't be read; through a real log on disk."""
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,20 @@ from typing import Any
 import polars as pl
 import pytest
 
+from journey_pipeline.errors import LostRecordsError
 from journey_pipeline.lake import RawLog, ingest
 from journey_pipeline.platforms import translate
 from journey_pipeline.platforms.base import Options, Platform, Raw, Resource, Row
 from journey_pipeline.records import Records, Source, build
 from journey_pipeline.registry import KINDS, TABLES, record_schema
 
+build_module = importlib.import_module("journey_pipeline.records.build")  # the package's `build` is the function
+
 DAY_1 = datetime(2026, 5, 13, 6, tzinfo=UTC)
 DAY_2, DAY_3 = DAY_1 + timedelta(days=1), DAY_1 + timedelta(days=2)
 COLUMNS = {
     "payments": ("id", "at", "status", "amount", "currency", "email", "role"),
-    "contacts": ("id", "at", "updated_at", "stage"),
+    "contacts": ("id", "at", "updated_at", "stage", "owner", "source", "campaign"),
     "access": ("id", "at", "status", "used"),
     "subscriptions": ("id", "at", "status"),
 }
@@ -51,6 +55,7 @@ class Shop:
             }),
             "contacts": translate.records(raw["contacts"], {
                 "record_id": col("id"), "occurred_at": col("at"), "updated_at": col("updated_at"), "lifecycle_stage": col("stage"),
+                "owner": col("owner"), "source": col("source"), "campaign": col("campaign"),
             }),
             "access": translate.records(raw["access"], {
                 "record_id": col("id"), "occurred_at": col("at"), "status": col("status"), "grant": "course", "last_used_at": col("used"),
@@ -162,6 +167,37 @@ def test_a_record_that_becomes_unreadable_stays_as_it_was_and_is_reported(shop: 
     assert mended.rejected.is_empty()
 
 
+@pytest.mark.parametrize(
+    ("step", "spoilt", "sentence"),
+    [
+        ("_current", lambda rows: rows.filter(pl.col("record_id") != "2"),
+         "payments: of 3 ids that the raw log tells 1 of shop were neither read nor rejected, and 0 records are one too many."),
+        ("_current", lambda rows: pl.concat([rows, rows.head(1)]),
+         "payments: of 3 ids that the raw log tells 0 were neither read nor rejected, and 1 records are one too many."),
+        ("_rejected", lambda rows: rows.clear(),
+         "payments: of 3 ids that the raw log tells 1 of shop were neither read nor rejected, and 0 records are one too many."),
+    ],
+)  # fmt: skip
+def test_a_step_that_loses_or_doubles_a_record_stops_the_run(
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    spoilt: Callable[[pl.DataFrame], pl.DataFrame],
+    sentence: str,
+) -> None:
+    shop.load(DAY_1, payments=[payment(), payment(id="2"), payment(id="3", amount="oops")])
+    assert shop.records().kinds["payments"].height == 2
+    sound = getattr(build_module, step)
+
+    def unsound(kind: str, *rest: Any) -> pl.DataFrame:
+        return spoilt(sound(kind, *rest)) if kind == "payments" else sound(kind, *rest)
+
+    monkeypatch.setattr(build_module, step, unsound)
+    with pytest.raises(LostRecordsError) as refused:
+        shop.records()
+    assert str(refused.value).startswith(sentence)
+
+
 def test_what_the_newest_list_lacks_is_gone_since_the_load_that_first_lacked_it(shop: Shop) -> None:
     both = [{"id": "a", "at": "2026-05-01", "status": "active"}, {"id": "b", "at": "2026-05-01", "status": "active"}]
     shop.load(DAY_1, access=both)
@@ -193,6 +229,17 @@ def test_a_customer_since_the_unbroken_run_of_customer_stages(shop: Shop) -> Non
     assert shop.records().kinds["contacts"]["customer_since_at"].to_list() == [None]
     shop.load(DAY_3, contacts=contact("member", "2026-05-14T12:00:00Z"))
     assert shop.records().kinds["contacts"]["customer_since_at"].to_list() == [datetime(2026, 5, 14, 12, tzinfo=UTC)]
+
+
+def test_what_was_taken_back_of_a_contact_is_remembered(shop: Shop) -> None:
+    def told(at: datetime, **said: str | None) -> tuple[Any, ...]:
+        shop.load(at, contacts=[{"id": "1", "at": "2025-01-01", **said}])
+        columns = ("former_owner", "former_campaign", "is_former_customer")
+        return shop.records().kinds["contacts"].select(columns).row(0)
+
+    assert told(DAY_1, owner="sam", stage="customer", source="google", campaign="spring") == (None, None, False)
+    assert told(DAY_2, owner="kim", stage="Member", source="Google", campaign="Spring") == (None, None, False)
+    assert told(DAY_3, owner=None, stage="lead", source="import", campaign=None) == ("kim", "Google Spring", True)
 
 
 def test_use_is_remembered_and_classes_are_dated(shop: Shop) -> None:

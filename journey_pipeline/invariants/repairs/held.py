@@ -126,12 +126,11 @@ class Held:
         return self.tables.get(name, pl.LazyFrame(schema=TABLES[name].schema))
 
     def _semi(self, name: str, people: pl.Series) -> pl.LazyFrame:
-        named = people.alias("person_id").to_frame().lazy()
         table = self._table(name)
         there = table.collect_schema()
         lacking = {c: t for c, t in TABLES[name].schema.items() if c not in there} if name in KINDS else {}
-        return table.with_columns(pl.lit(None, dtype=t).alias(c) for c, t in lacking.items()).join(
-            named, on="person_id", how="semi"
+        return table.with_columns(pl.lit(None, dtype=t).alias(c) for c, t in lacking.items()).filter(
+            pl.col("person_id").is_in(people.implode())
         )
 
 

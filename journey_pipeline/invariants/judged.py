@@ -1,0 +1,85 @@
+"""The rows of one table with their verdicts, and where in it each verdict stands, as plain numbers.
+
+A rule speaks of few of a million rows: whoever asks for the broken ones takes these, and never walks all columns again.
+How a verdict is decided is verdicts'.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from journey_pipeline.invariants.verdicts import Steps
+from journey_pipeline.model import Rule
+from journey_pipeline.registry import VERDICTS
+
+Mask = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.int64]
+
+NONE = len(VERDICTS)  # the code of no verdict
+TIMELESS = np.iinfo(np.int64).max
+_CODE = {word: code for code, word in enumerate(VERDICTS)}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """`rows`: the columns that rules read, `row` (its place), a verdict column per rule. `steps`: what those rest on."""
+
+    rows: pl.DataFrame
+    steps: Mapping[str, Steps]
+
+    def codes(self, rule: Rule) -> npt.NDArray[np.uint8]:
+        """The verdict of each row as its number in VERDICTS, or NONE."""
+        codes: npt.NDArray[np.uint8] = self.rows[rule.name].to_physical().fill_null(NONE).to_numpy()
+        return codes
+
+    def having(self, rule: Rule, *words: str, columns: Collection[str] | None = None) -> pl.DataFrame:
+        """The rows of which the rule says one of these words; all columns, unless some are named."""
+        codes = self.codes(rule)
+        found = np.logical_or.reduce([codes == _CODE[word] for word in words])
+        rows = self.rows if columns is None else self.rows.select(sorted(columns))
+        return rows[np.flatnonzero(found)]
+
+    def due(self, rule: Rule) -> "Due":
+        """The rows that hold or are broken: what a broken one is compared with."""
+        codes = self.codes(rule)
+        is_broken = codes == _CODE["broken"]
+        row = np.flatnonzero(is_broken | (codes == _CODE["holds"]))
+        since = self._times(rule.since)[row] if rule.since else np.full(row.size, TIMELESS)
+        return Due(row, since, is_broken[row])
+
+    def values(self, column: str | None) -> Numbers:
+        """A number from 0 on for each value of a column, 0 for null; 0 for every row where there is no such column."""
+        if column not in self._values:
+            codes = pl.zeros(self.rows.height, pl.Int64, eager=True)
+            if column in self.rows.columns:
+                # Categories of its own: those that the process shares are numbered from wherever others left off.
+                apart = self.rows[column].cast(pl.Categorical(pl.Categories.random()))
+                codes = (apart.to_physical().cast(pl.Int64) + 1).fill_null(0)
+            self._values[column] = codes.to_numpy()
+        return self._values[column]
+
+    def _times(self, column: str) -> Numbers:
+        if column not in self._known_times:
+            self._known_times[column] = self.rows[column].to_physical().fill_null(TIMELESS).to_numpy()
+        return self._known_times[column]
+
+    @cached_property
+    def _values(self) -> dict[str | None, Numbers]:
+        return {}
+
+    @cached_property
+    def _known_times(self) -> dict[str, Numbers]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Due:
+    """Rows that hold or are broken: their places, their `since` (microseconds, TIMELESS for none), which are broken."""
+
+    row: Numbers
+    since: Numbers
+    is_broken: Mask
