@@ -198,7 +198,9 @@ COLUMNS: Mapping[str, Column] = {
     "customer_since_at": _time("Start of the unbroken run of versions in a customer stage."),
     "first_used_at": _time("Earliest use that any version told of."),
     "former_owner": _text("The last owner that an older version named, where the newest names none."),
-    "former_campaign": _text("The last source and campaign that an older version named, where the newest names others."),
+    "former_campaign": _text(
+        "The last source and campaign that an older version named, where the newest names others."
+    ),
     "is_former_customer": _bool("An older version was in a customer stage, the newest is in another."),
     # Rejections
     "resource": _text("The platform's resource (endpoint or table)."),

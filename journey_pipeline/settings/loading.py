@@ -245,7 +245,10 @@ def _watched(data: Mapping[str, Any], offers: Collection[str]) -> Mistakes:
         named = _mapping(data.get("watch")).get(part)
         for i, name in enumerate(named if isinstance(named, list) else ()):
             if name not in known:
-                yield f"watch.{part}[{i}]", f"no {part.removesuffix('s')} {name!r} under {part}; {one_of(str(name), known)}"
+                yield (
+                    f"watch.{part}[{i}]",
+                    f"no {part.removesuffix('s')} {name!r} under {part}; {one_of(str(name), known)}",
+                )
 
 
 def _thresholds(given: Any) -> Mistakes:
