@@ -22,7 +22,7 @@ def test_a_run_is_written_through_files_that_stay_open(tmp_path: Path) -> None:
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         ran = dg.materialize([nothing], instance=instance)
         logged = {e.dagster_event.event_type_value for e in instance.all_logs(ran.run_id) if e.dagster_event}
-    assert {"RUN_START", "ASSET_MATERIALIZATION", "RUN_SUCCESS"} <= logged
+    assert {"PIPELINE_START", "ASSET_MATERIALIZATION", "PIPELINE_SUCCESS"} <= logged
     # Dagster asked here for its engines, and a log that nobody held open would have been written back and removed.
     assert [url for url in history._engines if str(home.dagster) in url and ran.run_id in url]
     assert [file for file in home.dagster.rglob("*-wal") if ran.run_id in file.name]
