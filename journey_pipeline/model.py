@@ -214,6 +214,8 @@ class Rule(Strict):
     """Excuses: reason -> expression, tried in the order written."""
     needs: tuple[str, ...] | None = None
     """Record kinds; `(kind)` in brackets is needed only by rows that refer to it. None: from the columns named."""
+    tells: tuple[str, ...] = ()
+    """`kind.column`s that the platforms must tell of somebody: where they never do, nobody can say who lacks it."""
     severity: Severity = "warning"
     owner: str = "data"
     at_risk: str | None = None

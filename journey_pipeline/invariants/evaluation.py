@@ -34,6 +34,7 @@ Tables = Mapping[str, pl.LazyFrame]
 
 _WORDS = ("holds", "broken", "pending", "excused", "unknown")
 _REASONS = pl.Schema({"invariant": TEXT, "verdict": TEXT, "verdict_reason": TEXT, "rows": pl.Int64()})
+_MANY = 50  # records of a kind; of fewer, none may have a column by chance
 _AT_ONCE = 2  # rules; most of the work on one is polars' and numpy's, which let others run meanwhile
 _WHAT = ("person_id", "offer_id", "identity_confidence", "is_test")
 _RECORD = ("platform", "record_id", "url", "occurred_at")
@@ -49,6 +50,8 @@ class Judging:
     sources: SourceNeeds
     waivers: Waivers
     changes: pl.DataFrame
+    untold: frozenset[str] = frozenset()
+    """`kind.column`s that no platform tells of anybody."""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -67,7 +70,10 @@ class Judging:
         some = [kind.strip("()") for kind in verdicts.needs(rule)]
         if some and not _firm(rule) and not any(self.sources.is_covered(kind) for kind in some):
             return "not_covered", f"no platform says {' or '.join(some)}"
-        return ("not_covered", f"no platform says {' or '.join(lacking)}") if lacking else ("open", None)
+        if lacking:
+            return "not_covered", f"no platform says {' or '.join(lacking)}"
+        untold = [told for told in rule.tells if told in self.untold]
+        return ("not_covered", f"no platform tells {' or '.join(untold)}") if untold else ("open", None)
 
     def steps(self, rule: Rule, columns: Iterable[str]) -> verdicts.Steps:
         return verdicts.steps(
@@ -185,7 +191,20 @@ def judging_of(
         SourceNeeds(known, says, settings.offers),
         held,
         changes,
+        _untold(tables, [told for rule in rules for told in rule.tells]),
     )
+
+
+def _untold(tables: Tables, asked: Iterable[str]) -> frozenset[str]:
+    """Those of the `kind.column`s that not one of many records has."""
+    found: set[str] = set()
+    for told in sorted(set(asked)):
+        kind, _, column = told.partition(".")
+        if kind in tables:
+            counts = tables[kind].select(pl.len(), told=pl.col(column).count()).collect()
+            if counts["len"].item() >= _MANY and counts["told"].item() == 0:
+                found.add(told)
+    return frozenset(found)
 
 
 _BROKEN = pl.Schema({c: t for c, t in TABLES["finding_days"].schema.items() if c != "moved_from"})

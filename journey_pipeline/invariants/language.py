@@ -100,6 +100,7 @@ def mistakes(rule: Rule, path: str, *, taken: Collection[str] | None = None) -> 
         found += [(f"unless.{reason}", m) for m in _condition_mistakes(text, rule.on)]
     found += _clock_mistakes(rule)
     found += _needs_mistakes(rule)
+    found += _tells_mistakes(rule)
     found += _risk_mistakes(rule)
     if not _OWNER.match(rule.owner):
         found.append(("owner", f"{rule.owner!r} is not an owner; allowed: a team such as sales, or an e-mail address"))
@@ -144,6 +145,15 @@ def _needs_mistakes(rule: Rule) -> Iterator[tuple[str, str]]:
                 f"a row of {rule.on} does not tell whether it refers to {kind}; write it without brackets"
                 + (f"; in brackets: {', '.join(allowed)}" if allowed else ""),
             )
+
+
+def _tells_mistakes(rule: Rule) -> Iterator[tuple[str, str]]:
+    for told in rule.tells:
+        kind, _, column = told.partition(".")
+        if kind not in KINDS:
+            yield "tells", f"no kind {kind!r}; write kind.column, as contacts.owner; kinds: {', '.join(KINDS)}"
+        elif column not in KINDS[kind].schema:
+            yield "tells", f"no column {column!r} in {kind}{_did_you_mean(column, KINDS[kind].schema)}"
 
 
 def _risk_mistakes(rule: Rule) -> Iterator[tuple[str, str]]:

@@ -38,6 +38,7 @@ def _entry(rule: Rule) -> str:
         *(f"| unless {reason} | `{text}` |" for reason, text in rule.unless.items()),
         f"| since, within | {f'`{rule.since}`, {rule.within}' if rule.since else 'no clock'} |",
         f"| needs | {', '.join(rule.needs or ()) or 'nothing'} |",
+        *([f"| told of somebody | {', '.join(rule.tells)} |"] if rule.tells else []),
         f"| at risk | {risk} |",
         f"| causes | {', '.join(rule.causes) or 'none of its own'} |",
         f"| fix | {rule.fix} |",

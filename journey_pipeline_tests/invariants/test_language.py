@@ -56,6 +56,12 @@ def test_a_right_rule_has_no_mistakes() -> None:
         ({"within": "1h"}, "within", "counts from nowhere without since; name a time column under since"),
         ({"unless": {"new": "crm_ownr is null"}}, "unless.new", "people has no column 'crm_ownr'; did you mean crm_owner?"),
         ({"needs": ["contact"]}, "needs", "no kind 'contact'; allowed: " + ", ".join(KINDS)),
+        ({"tells": ["contacts.ovner"]}, "tells", "no column 'ovner' in contacts; did you mean owner?"),
+        (
+            {"tells": ["owner"]},
+            "tells",
+            "no kind 'owner'; write kind.column, as contacts.owner; kinds: " + ", ".join(KINDS),
+        ),
         ({"needs": ["(deals)"]}, "needs",
          ("a row of people does not tell whether it refers to deals; write it without brackets; in brackets: (payments),"
           " (leads), (bookings), (contacts), (access), (consents)")),

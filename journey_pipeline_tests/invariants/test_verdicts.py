@@ -373,3 +373,19 @@ def test_an_empty_world_is_judged_without_complaint() -> None:
     found = evaluate(world(), rules=[RULE], settings=SETTINGS, says=SAYS, as_of=AS_OF)
     assert found.broken.is_empty()
     assert days_of(found)["gate"] == "open"
+
+
+@pytest.mark.parametrize(
+    ("contacts", "owners", "gate"),
+    [(50, 0, "not_covered"), (50, 1, "open"), (49, 0, "open"), (0, 0, "open")],
+)
+def test_nobody_lacks_what_no_platform_ever_tells(contacts: int, owners: int, gate: str) -> None:
+    rule = RULE.model_copy(update={"tells": ("contacts.owner",)})
+    known = [{"record_id": str(n), "owner": "bo" if n < owners else None} for n in range(contacts)]
+    tables = world(buyer_journeys=[BROKEN_JOURNEY], people=[{"person_id": "bob"}], contacts=known)
+    judging = judging_of(tables, rules=[rule], settings=SETTINGS, says=SAYS, as_of=AS_OF)
+    assert judging.gate(judging.rules[rule.name]) == (
+        gate, "no platform tells contacts.owner" if gate == "not_covered" else None
+    )  # fmt: skip
+    found = evaluate(tables, rules=[rule], settings=SETTINGS, says=SAYS, as_of=AS_OF)
+    assert found.broken.height == (0 if gate == "not_covered" else 1)
