@@ -122,7 +122,9 @@ def test_what_is_broken_at_the_software_company(b2b: steps.Day) -> None:
         "one_live_subscription_per_offer": (976, 0),
     }  # fmt: skip
     gates = table(b2b, "invariants", "invariant_days").filter(gate="off")["invariant"].to_list()
-    assert sorted(gates) == ["access_implies_payment", "ended_subscription_ends_access"]
+    assert sorted(gates) == ["access_implies_payment", "ended_subscription_ends_access", "unpaid_access_is_suspended"]
+    found = table(b2b, "invariants", "findings")
+    assert (found.height, found["incident_id"].drop_nulls().len()) == (893, 0)
 
 
 def test_payers_without_access_are_those_of_the_files(b2b: steps.Day) -> None:
