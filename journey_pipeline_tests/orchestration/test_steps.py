@@ -142,7 +142,7 @@ def test_judging_a_past_day_again_gives_its_verdicts_again(sandbox: Sandbox, tmp
     assert tables(home)[day] == before[day]
 
 
-@pytest.mark.parametrize("write", [1, 17, 20, 25, 40, 43, 50, 52])
+@pytest.mark.parametrize("write", [1, 17, 25, 40, 52])
 def test_killed_at_any_write_and_run_again(sandbox: Sandbox, tmp_path: Path, write: int) -> None:
     """The process dies in the middle of writing its n-th table; the next run ends as if it had not."""
     home = sandbox.copy(tmp_path / "killed")
@@ -197,18 +197,15 @@ def baseline(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Morn
     return Morning(home, asked)
 
 
-ASKED_ONCE = {"google_sheets", "twilio"}  # each is read with one request, which can't be cut off half-way
-
-
-def test_every_platform_but_those_is_asked_more_than_once(baseline: Morning) -> None:
-    assert {platform for platform, asked in baseline.asked.items() if asked == 1} == ASKED_ONCE
+# That every module survives it is told by the conformance test; here, what becomes of the findings.
+CUT_OFF = ("stripe", "hubspot", "teachable", "typeform", "mailchimp", "zendesk")
 
 
 @pytest.mark.parametrize(
     ("platform", "kind"),
     [
         *((platform, "down") for platform in server.PLATFORMS),
-        *((platform, "cut off") for platform in server.PLATFORMS if platform not in ASKED_ONCE),
+        *((platform, "cut off") for platform in CUT_OFF),
         ("stripe", "unauthorised"),
     ],
 )
@@ -223,6 +220,7 @@ def test_a_platform_in_trouble_opens_and_closes_nothing(  # noqa: PLR0917  fixtu
     for other in [s.name for s in day.sources if s.name != source.name]:
         shutil.rmtree(home / "lake" / "raw" / other)
         shutil.copytree(baseline.home / "lake" / "raw" / other, home / "lake" / "raw" / other)
+    assert kind != "cut off" or baseline.asked[platform] > 1
     what = {
         "down": Trouble(500), "unauthorised": Trouble(401), "cut off": Trouble(500, after=baseline.asked[platform] // 2)
     }[kind]  # fmt: skip
