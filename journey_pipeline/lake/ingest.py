@@ -80,13 +80,14 @@ def ingest(
     source = [dlt.resource(pulled, name=r.name, write_disposition="append")(r) for r in platform.resources] + [
         dlt.resource(loads, name="loads", write_disposition="append")
     ]
-    pipeline = dlt.pipeline(
-        pipeline_name=name,
-        destination=dlt.destinations.filesystem(bucket_url=log.url),
-        dataset_name=name,
-        pipelines_dir=str(log.scratch),
-    )
     with _alone(log.scratch / f"{name}.lock"):
+        # Made under the lock: making one clears the working folder, which may be another run's until it lets go.
+        pipeline = dlt.pipeline(
+            pipeline_name=name,
+            destination=dlt.destinations.filesystem(bucket_url=log.url),
+            dataset_name=name,
+            pipelines_dir=str(log.scratch),
+        )
         cursors.update(log.cursors(name))
         pipeline.abort_packages()  # of a run that was killed: it is invisible, and this one reads the same again
         pipeline.run(source, loader_file_format="parquet")
