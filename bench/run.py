@@ -54,7 +54,7 @@ invariant on people, journeys, payments, tickets and products ({rules} rules); e
 rest, and derives what those rules read and no more. The program's time is for all that it makes on its way: every
 published table with every column, the event log, stages, channels, golden names and addresses, and for each broken row its
 money, cause and evidence. So the ratio understates what the same work costs in each.
-Identity is its deterministic part; probable links are not measured here. In this business no sale is told by two platforms,
+Identity is its deterministic part; probable links are not measured here. In this business no sale is told three times,
 every phone is North American, no id is shared and no name at a company ties what nothing else does: the SQL takes all of
 it for granted.
 DuckDB reads the files as it goes, so its reading is inside the other phases.

@@ -38,7 +38,7 @@ from read_parquet(getvariable('records') || '/agreements.parquet', file_row_numb
 create view payments as
 select (7::bigint << 32) + file_row_number as record, platform, record_id, occurred_at::timestamp as occurred_at, email,
        phone, name, keys, is_test, first_loaded_at::timestamp as first_loaded_at, platform || ':' || record_id as ref,
-       status, amount_minor, currency, product_ref, subscription_ref, refunded_minor,
+       role, same_as, status, amount_minor, currency, product_ref, subscription_ref, refunded_minor,
        refunded_at::timestamp as refunded_at, disputed_at::timestamp as disputed_at, dispute_status,
        first_succeeded_loaded_at::timestamp as first_succeeded_loaded_at
 from read_parquet(getvariable('records') || '/payments.parquet', file_row_number = true);
@@ -46,7 +46,7 @@ from read_parquet(getvariable('records') || '/payments.parquet', file_row_number
 create view subscriptions as
 select (8::bigint << 32) + file_row_number as record, platform, record_id, occurred_at::timestamp as occurred_at, email,
        phone, name, keys, is_test, first_loaded_at::timestamp as first_loaded_at, platform || ':' || record_id as ref,
-       instalments, status, product_ref, amount_minor, "interval", trial_ends_at::timestamp as trial_ends_at,
+       role, same_as, instalments, status, product_ref, amount_minor, "interval", trial_ends_at::timestamp as trial_ends_at,
        period_ends_at::timestamp as period_ends_at, is_cancelling, cancelled_at::timestamp as cancelled_at,
        ended_at::timestamp as ended_at, ended_loaded_at::timestamp as ended_loaded_at
 from read_parquet(getvariable('records') || '/subscriptions.parquet', file_row_number = true);

@@ -31,18 +31,55 @@ select * exclude (is_open, closed_at), coalesce(is_open, false) as is_open,
        case when not is_open then closed_at end as closed_at
 from said;
 
+-- Two platforms may tell one sale: an order names the charge that paid it, or there is one equal charge within the hour
+-- and no other. Nothing here is told three times.
+create table told_sales as
+select p.*, placed.person, coalesce(product_offer.offer, 0) as product_offer,
+       role = 'processor' and status = 'succeeded' as moved_money
+from payments as p
+join placed using (record)
+left join product_offer using (product_ref)
+where not placed.is_test;
+
+create table copies as
+with named as (
+    select told_sales.ref as one, charge.ref as other
+    from (select ref, unnest(same_as) as same_ref from told_sales) as told_sales
+    join told_sales as charge on charge.ref = told_sales.same_ref
+),
+unnamed as (
+    select * from told_sales where ref not in (select one from named union all select other from named)
+),
+near as (
+    select shop.ref as one, charge.ref as other
+    from unnamed as shop
+    join unnamed as charge using (person, currency)
+    where shop.role = 'shop' and charge.role = 'processor' and abs(shop.amount_minor - charge.amount_minor) <= 1
+      and charge.occurred_at between shop.occurred_at - interval 1 hour and shop.occurred_at + interval 1 hour
+    qualify count(*) over (partition by shop.ref) = 1 and count(*) over (partition by charge.ref) = 1
+),
+pairs as (
+    select * from named union select * from near
+)
+select one as ref, other as copy_ref from pairs union select other, one from pairs;
+
 create table paid as
 with said as (
-    select p.*, placed.person, coalesce(product_offer.offer, 0) as offer,
-           coalesce(p.amount_minor > 0 and coalesce(p.refunded_minor, 0) >= p.amount_minor, false) as is_refunded,
-           case when p.status = 'succeeded' and p.dispute_status is distinct from 'lost'
-                then greatest(p.amount_minor - coalesce(p.refunded_minor, 0), 0) else 0 end as net_minor,
-           case when p.status = 'succeeded' then coalesce(p.first_succeeded_loaded_at, p.occurred_at) end as succeeded_at,
-           p.status = 'succeeded' as counts
-    from payments as p
-    join placed using (record)
-    left join product_offer using (product_ref)
-    where not placed.is_test
+    select told_sales.* exclude (product_offer, subscription_ref),
+           coalesce(nullif(told_sales.product_offer, 0), copy.product_offer, 0) as offer,
+           coalesce(told_sales.subscription_ref, copy.subscription_ref) as subscription_ref,
+           coalesce(told_sales.amount_minor > 0 and coalesce(told_sales.refunded_minor, 0) >= told_sales.amount_minor, false) as is_refunded,
+           case when told_sales.status = 'succeeded' and told_sales.dispute_status is distinct from 'lost'
+                then greatest(told_sales.amount_minor - coalesce(told_sales.refunded_minor, 0), 0) else 0 end as net_minor,
+           case when told_sales.status = 'succeeded' then coalesce(told_sales.first_succeeded_loaded_at, told_sales.occurred_at) end
+               as succeeded_at,
+           told_sales.status = 'succeeded'
+               and (told_sales.moved_money or copy.ref is null
+                    or (not told_sales.moved_money, told_sales.role <> 'processor', told_sales.occurred_at, told_sales.ref)
+                       < (not copy.moved_money, copy.role <> 'processor', copy.occurred_at, copy.ref)) as counts
+    from told_sales
+    left join copies using (ref)
+    left join told_sales as copy on copy.ref = copies.copy_ref
 ),
 recurring as (
     select said.record, subscribed.over_at as subscription_ended_at,
@@ -90,7 +127,33 @@ left join persons using (person)
 left join offers using (offer);
 
 create table agreed as
-with kept as (
+with named as (
+    select one.ref as one, other.ref as other
+    from (select ref, unnest(same_as) as same_ref from subscribed) as one
+    join subscribed as other on other.ref = one.same_ref
+),
+by_role as (
+    select min(ref) as one, max(ref) as other
+    from subscribed
+    where offer > 0
+    group by person, offer
+    having count(*) = 2 and count(distinct role) = 2
+),
+pairs as (
+    select * from named
+    union
+    select * from by_role
+    where one not in (select one from named union all select other from named)
+      and other not in (select one from named union all select other from named)
+),
+second as (
+    select case when (one.role <> 'processor', one.occurred_at, one.ref) > (other.role <> 'processor', other.occurred_at, other.ref)
+                then one.ref else other.ref end as ref
+    from pairs
+    join subscribed as one on one.ref = pairs.one
+    join subscribed as other on other.ref = pairs.other
+),
+kept as (
     select subscription_ref as ref, count(*) filter (net_minor > 0) as paid_count,
            max(occurred_at) filter (net_minor > 0) as last_paid_at, min(succeeded_at) as first_succeeded_at,
            last(is_refunded order by occurred_at, ref) as is_last_refunded,
@@ -102,7 +165,8 @@ with kept as (
 )
 select subscribed.*, coalesce(paid_count, 0) as paid_count, first_succeeded_at, coalesce(is_last_refunded, false) as is_last_refunded,
        coalesce(last_paid_at + length_of("interval"), trial_ends_at, occurred_at) as paid_until_at,
-       coalesce(last_dispute_status in ('open', 'lost'), false) as is_last_disputed, last_disputed_at
+       coalesce(last_dispute_status in ('open', 'lost'), false) as is_last_disputed, last_disputed_at,
+       subscribed.ref not in (select ref from second) as is_primary
 from subscribed
 left join kept using (ref);
 
@@ -116,7 +180,7 @@ with by_subscription as (
                 when status = 'paused' then 'paused'
                 else 'subscription' end as title
     from agreed
-    where offer > 0
+    where is_primary and offer > 0
 ),
 until as (
     select *,
@@ -132,7 +196,7 @@ ended as (
 told as (
     select paid.person, paid.offer, paid.subscription_ref, paid.succeeded_at, agreed.offer as offer_now, agreed."interval"
     from paid
-    join agreed on agreed.ref = paid.subscription_ref
+    join agreed on agreed.ref = paid.subscription_ref and agreed.is_primary
     where paid.counts and paid.offer > 0
 ),
 first_new as (

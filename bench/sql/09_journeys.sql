@@ -95,7 +95,7 @@ live as (
     select person, offer, count(*) as live_subscription_count, count(*) filter (is_cancelling) as cancelling_subscription_count,
            list_sort(list(occurred_at))[2] as second_live_at
     from agreed
-    where is_live
+    where is_primary and is_live
     group by person, offer
 ),
 per_item as (
@@ -192,7 +192,7 @@ with seen as (
 used as (
     select product_ref from paid where counts and occurred_at >= getvariable('as_of') - interval 30 days and amount_minor > 0
     union
-    select product_ref from agreed where is_live
+    select product_ref from agreed where is_primary and is_live
     union
     select product_ref from held where is_open and basis = 'paid'
 )
