@@ -40,7 +40,11 @@ def target(rule: Rule) -> str | None:
     schema = TABLES[rule.on].schema
     if "platform" in schema:
         return "platform"
-    return "access_platform" if "access_platform" in schema and "access" in (rule.needs or ()) else None
+    # Whoever has a part of an offer has it where that part is, whoever has all of it has it everywhere: what tells the two
+    # apart is no cause.
+    is_of_parts = "grants_expected" in language.columns(rule.then, rule.on)
+    is_told = "access_platform" in schema and "access" in (rule.needs or ()) and not is_of_parts
+    return "access_platform" if is_told else None
 
 
 def shared(rule: Rule, judged: Judged, due: Due, as_of: datetime) -> pl.DataFrame:

@@ -116,6 +116,7 @@ def crowd(rule: Rule, broken: pl.DataFrame, judged: Judged, due: Due) -> Crowd |
     place, weight = _asked(near, due.is_broken)
     row = due.row[place]
     own = [c for columns in OWN.values() for c in columns if c in judged.rows.columns]
+    own = [c for c in own if c not in OWN["target"] or c == target(rule)]
     keys = [c for c in ("person_id", "platform", "record_id") if c in judged.rows.columns]
     rows = (
         judged.rows.select("row", *dict.fromkeys([*keys, *own]))[row]

@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from scipy.stats import hypergeom
 
-from journey_pipeline.invariants import crowds, findings, incidents
+from journey_pipeline.invariants import catalogue, crowds, findings, incidents
 from journey_pipeline.invariants.evaluation import evaluate
 from journey_pipeline.model import Rule
 from journey_pipeline.registry import TABLES
@@ -242,6 +242,21 @@ def test_what_never_worked_is_one_incident_per_target_and_offer_without_a_test()
     (found,) = days.run([*never, *held]).to_dicts()
     assert (found["cause"], found["factor"], found["factor_value"]) == ("never_worked", "target, offer", "stripe, club")
     assert found["sentence"] == "6 since Sunday 15 Mar 11:05, and none ever held: stripe, club"
+
+
+def test_where_the_open_part_of_an_offer_is_explains_nothing() -> None:
+    """Whoever lacks a part has the other on its platform alone, by definition: neither a set-up nor a crowd to blame."""
+    (rule,) = (rule for rule in catalogue.load() if rule.name == "bundle_is_complete")
+    bought = {"offer_id": "bootcamp", "is_paying": True, "grants_expected": 2}
+    rows = [
+        {**bought, "person_id": f"p{n}", "grants_open": 2 - is_part, "access_platform": "teachable" if is_part else "circle",
+         "grant_missing_at": AS_OF - (10 + 5 * n) * DAY if is_part else None}
+        for n in range(300) for is_part in (n < 8,)
+    ]  # fmt: skip
+    held = world(health(), people=[], buyer_journeys=frame("buyer_journeys", rows))
+    found = evaluate(held, rules=[rule], settings=SETTINGS, says=SAYS, as_of=AS_OF)
+    assert found.broken["cause"].to_list() == ["never_arrived"] * 8
+    assert [group.factor for group in crowds.found(found.crowds, held, NEW_YORK)] == []
 
 
 def test_without_a_clock_all_rows_are_compared() -> None:
