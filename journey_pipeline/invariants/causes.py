@@ -49,34 +49,33 @@ def target(rule: Rule) -> str | None:
 
 def shared(rule: Rule, judged: Judged, due: Due, as_of: datetime) -> pl.DataFrame:
     """(row, shared_cause) of the rows that break a rule: what broke them together, if anything did."""
-    targets = judged.values(target(rule))
-    never, outage = _never(due, targets, judged.values("offer_id"), as_of), np.zeros(due.row.size, bool)
-    has_clock = due.since != TIMELESS
-    for one in np.unique(targets[due.row[due.is_broken]]):
-        mine = np.flatnonzero((targets[due.row] == one) & has_clock)
-        outage[mine[due.is_broken[mine]]] = _outages(due.since[mine], due.is_broken[mine])
-    return pl.DataFrame(
-        {
-            "row": due.row[due.is_broken].astype(np.uint32),
-            "never": never[due.is_broken],
-            "outage": outage[due.is_broken],
-        }
-    ).select("row", shared_cause=pl.when("never").then(pl.lit("never_worked")).when("outage").then(pl.lit("outage")))
+    broken = np.flatnonzero(due.is_broken)
+    never = _never(due, judged.places(target(rule), "offer_id"), as_of)
+    outage, since = np.zeros(broken.size, bool), due.since[broken]
+    targets = judged.values(target(rule))[due.row]
+    for one in np.unique(targets[broken]):
+        mine = targets[broken] == one
+        outage[mine] = _outages(since[mine], np.sort(due.since[(targets == one) & (due.since != TIMELESS)]))
+    return pl.DataFrame({"row": due.row[broken].astype(np.uint32), "never": never, "outage": outage}).select(
+        "row", shared_cause=pl.when("never").then(pl.lit("never_worked")).when("outage").then(pl.lit("outage"))
+    )
 
 
-def _never(due: Due, targets: Numbers, offers: Numbers, as_of: datetime) -> Mask:
-    """Rows of a target and offer of which, lately, enough were judged and none held."""
-    place = (targets * (offers.max(initial=0) + 1) + offers)[due.row]
-    is_recent = due.since >= _micro(as_of - _EPOCH) - _micro(_MEMORY)  # what has no time is later than all
+def _never(due: Due, place: Numbers, as_of: datetime) -> Mask:
+    """Broken rows of a target and offer (`place`) of which, lately, enough were judged and none held."""
+    recent = np.flatnonzero(due.since >= _micro(as_of - _EPOCH) - _micro(_MEMORY))  # what has no time is later than all
+    where, is_broken = place[due.row[recent]], due.is_broken[recent]
     size = int(place.max(initial=0)) + 1
-    asked, held = (np.bincount(place[which], minlength=size) for which in (is_recent, is_recent & ~due.is_broken))
-    never: Mask = ((asked >= _MIN_JUDGED) & (held == 0))[place]
+    asked, broken = np.bincount(where, minlength=size), np.bincount(where[is_broken], minlength=size)
+    never: Mask = ((asked >= _MIN_JUDGED) & (asked == broken))[place[due.row[due.is_broken]]]
     return never
 
 
-def _outages(since: Numbers, is_broken: Mask) -> Mask:
-    """Which broken rows of one target stand in a crowd of broken ones."""
-    due, broken, at = np.sort(since), np.sort(since[is_broken]), since[is_broken]
+def _outages(since: Numbers, due: Numbers) -> Mask:
+    """Which broken rows of one target stand in a crowd of broken ones; `due`: when all judged ones of it were, in order."""
+    has_clock = since != TIMELESS
+    at = since[has_clock]
+    broken = np.sort(at)
 
     def within(times: Numbers, window: timedelta) -> Numbers:
         half = _micro(window)
@@ -89,7 +88,8 @@ def _outages(since: Numbers, is_broken: Mask) -> Mask:
     broken_count = np.where(is_sparse, within(broken, far), within(broken, near))
     elsewhere = (broken.size - broken_count) / np.maximum(due.size - due_count, 1)
     is_odd = np.power(elsewhere, due_count) < _BY_CHANCE
-    is_outage: Mask = (due_count >= _MIN_DUE) & (broken_count >= _OUTAGE_SHARE * due_count) & is_odd
+    is_outage: Mask = np.zeros(since.size, bool)
+    is_outage[has_clock] = (due_count >= _MIN_DUE) & (broken_count >= _OUTAGE_SHARE * due_count) & is_odd
     return is_outage
 
 

@@ -172,16 +172,14 @@ def _windows(rule: Rule, found: pl.DataFrame, due: Due) -> tuple[list[Window], N
     since = due.since
     deadline, own = (found[c].to_physical().to_numpy() for c in ("deadline", "since"))
     order = np.argsort(deadline, kind="stable")
-    cuts = np.flatnonzero(np.diff(deadline[order]) > _gap(since[since != TIMELESS])) + 1
+    cuts = np.flatnonzero(np.diff(deadline[order]) > _gap(due.times)) + 1
     parts = [part for part in np.split(order, cuts) if part.size >= LEAST]
     if not parts:
         return [], np.array([], np.int64)
     edges = np.array([(own[p].min(), own[p].max() + 1) for p in parts])
     before = np.stack([edges[:, 0] - _micro(_BEFORE), edges[:, 0]], axis=1)
-    recent = np.flatnonzero(since >= before.min())
-    at, is_broken = since[recent], due.is_broken[recent]
-    ever = int((at == TIMELESS).sum())
-    counts = [_counts(spans, times) for spans in (edges, before) for times in (at, at[is_broken])]
+    ever = since.size - due.times.size
+    counts = [_counts(spans, times) for spans in (edges, before) for times in (due.times, due.broken_times)]
     windows = [
         Window(row[part], int(edges[n, 0]), int(edges[n, 1]) - 1, inside + ever, broken, earlier + ever, broken_earlier)
         for n, (part, inside, broken, earlier, broken_earlier) in enumerate(zip(parts, *counts, strict=True))
@@ -194,11 +192,9 @@ def _windows(rule: Rule, found: pl.DataFrame, due: Due) -> tuple[list[Window], N
 
 
 def _counts(spans: Numbers, times: Numbers) -> list[int]:
-    """How many of the times lie in each span, its end left out."""
-    edges = np.unique(spans)
-    place = np.bincount(np.searchsorted(edges, times, "right"), minlength=edges.size + 1)
-    earlier = np.cumsum(place)[np.searchsorted(edges, spans)]
-    found: list[int] = (earlier[:, 1] - earlier[:, 0]).tolist()
+    """How many of the times, which are in order, lie in each span, its end left out."""
+    starts, ends = np.searchsorted(times, spans).T
+    found: list[int] = (ends - starts).tolist()
     return found
 
 
@@ -207,14 +203,14 @@ def _instants(rows: pl.DataFrame) -> Numbers:
     return rows["since"].to_physical().fill_null(TIMELESS).to_numpy()
 
 
-def _gap(since: Numbers) -> int:
-    """After how long without a finding a new window begins."""
-    if since.size < LEAST:
+def _gap(times: Numbers) -> int:
+    """After how long without a finding a new window begins; `times` are in order."""
+    if times.size < LEAST:
         return _micro(_GAP)
-    # Half of all gaps are at least the median, so together they span it so often: mostly there is nothing to sort.
-    if 2 * _GAPS * int(since.max() - since.min()) <= _micro(_GAP) * (since.size - 1):
+    # Half of all gaps are at least the median, so together they span it so often: mostly there is nothing to look at.
+    if 2 * _GAPS * int(times[-1] - times[0]) <= _micro(_GAP) * (times.size - 1):
         return _micro(_GAP)
-    return max(_micro(_GAP), _GAPS * int(np.median(np.diff(np.sort(since)))))
+    return max(_micro(_GAP), _GAPS * int(np.median(np.diff(times))))
 
 
 def _pad(starts: int, ends: int) -> int:

@@ -3,6 +3,7 @@
 How a verdict is decided is verdicts'; what becomes of a broken row from day to day is findings'.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from datetime import date, datetime
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 
 from journey_pipeline.invariants import (
@@ -24,18 +26,17 @@ from journey_pipeline.invariants import (
     verdicts,
     waivers,
 )
-from journey_pipeline.invariants.judged import Due, Judged
+from journey_pipeline.invariants.judged import NONE, Due, Judged
 from journey_pipeline.invariants.sources import Says, SourceNeeds
 from journey_pipeline.invariants.waivers import Waivers
 from journey_pipeline.model import Rule, Settings
-from journey_pipeline.registry import TABLES, TEXT, TIME
+from journey_pipeline.registry import TABLES, TEXT, TIME, VERDICTS
 
 Tables = Mapping[str, pl.LazyFrame]
 
-_WORDS = ("holds", "broken", "pending", "excused", "unknown")
 _REASONS = pl.Schema({"invariant": TEXT, "verdict": TEXT, "verdict_reason": TEXT, "rows": pl.Int64()})
 _MANY = 50  # records of a kind; of fewer, none may have a column by chance
-_AT_ONCE = 2  # rules; most of the work on one is polars' and numpy's, which let others run meanwhile
+_AT_ONCE = 4  # rules; most of the work on one is polars' and numpy's, which let others run meanwhile
 _WHAT = ("person_id", "offer_id", "identity_confidence", "is_test")
 _RECORD = ("platform", "record_id", "url", "occurred_at")
 
@@ -367,58 +368,54 @@ def _invariant_days(
     judging: Judging, judged: Mapping[str, Judged], broken: pl.DataFrame, reasons: pl.DataFrame
 ) -> pl.DataFrame:
     """One row per rule and currency; each judged row is counted once, under the currency of its amount."""
-    home = judging.settings.business.currency
     risk = money.per_ref(broken, ["invariant", "currency"]).rename({"amount_minor": "at_risk_minor"})
-    rows = []
+    days = []
     for rule in judging.rules.values():
         gate, why = judging.gate(rule)
-        counts = pl.DataFrame({"currency": [home], **{word: [0] for word in _WORDS}})
+        counts = {judging.settings.business.currency: Counter[str]()}
         if gate == "open":
-            counts = _counts(rule, judged[rule.on], counts, judging)
-            gate, why = _gate(rule, counts, reasons, judging.sources)
-        rows.append(
-            counts.with_columns(
-                invariant=pl.lit(rule.name),
-                day_on=pl.lit(judging.day_on),
-                severity=pl.lit(rule.severity),
-                owner=pl.lit(rule.owner),
-                gate=pl.lit(gate),
-                gate_reason=pl.lit(why, dtype=TEXT),
-                held="holds",
-                evaluated=pl.sum_horizontal("holds", "broken", "pending", "excused"),
-                at_risk_kind=pl.lit(rule.at_risk_kind, dtype=TEXT),
-            )
-        )
+            counts = _counts(rule, judged[rule.on], judging)
+            gate, why = _gate(rule, sum(of.total() for of in counts.values()), reasons, judging.sources)
+        days += [
+            {
+                "invariant": rule.name, "day_on": judging.day_on, "severity": rule.severity, "owner": rule.owner,
+                "gate": gate, "gate_reason": why, "currency": currency, "evaluated": of.total() - of["unknown"],
+                "held": of["holds"], **{word: of[word] for word in VERDICTS}, "at_risk_kind": rule.at_risk_kind,
+            }
+            for currency, of in counts.items()
+        ]  # fmt: skip
     schema = TABLES["invariant_days"].schema
+    told = {column: dtype for column, dtype in schema.items() if column != "at_risk_minor"}
     return (
-        pl.concat(rows)
+        pl.DataFrame(days, schema=told)
         .join(risk, on=["invariant", "currency"], how="left", validate="1:1")
         .with_columns(pl.when(pl.col("at_risk_kind").is_not_null()).then(pl.col("at_risk_minor").fill_null(0)))
-        .select(schema.names())
-        .cast(schema)
+        .match_to_schema(schema)
     )
 
 
-def _counts(rule: Rule, judged: Judged, none: pl.DataFrame, judging: Judging) -> pl.DataFrame:
-    verdict = pl.col(rule.name)
-    currency = money.currency(rule, judging.settings).alias("currency")
-    counted = (
+def _counts(rule: Rule, judged: Judged, judging: Judging) -> dict[str, Counter[str]]:
+    """How many rows have each verdict, by the currency of their amount: the business's first, then in order."""
+    home, currency = judging.settings.business.currency, money.currency(rule, judging.settings)
+    if not currency.meta.root_names():
+        counts = np.bincount(judged.codes(rule), minlength=NONE)[:NONE].tolist()
+        return {home: Counter(dict(zip(VERDICTS, counts, strict=True)))}
+    grouped = (
         judged.rows.lazy()
-        .select(currency, verdict.alias("verdict"))
+        .select(currency.alias("currency"), pl.col(rule.name).alias("verdict"))
         .drop_nulls("verdict")
         .group_by("currency", "verdict")
-        .agg(pl.len().cast(pl.Int64))
-        .group_by("currency")
-        .agg(pl.col("len").filter(pl.col("verdict") == word).sum().alias(word) for word in _WORDS)
+        .len()
+        .sort("currency")
         .collect()
     )
-    return pl.concat([none, counted]).group_by("currency").agg(pl.col(_WORDS).sum()).sort(
-        pl.col("currency") != none["currency"][0], "currency"
-    )  # fmt: skip
+    found = {home: Counter[str]()}
+    for named, verdict, count in grouped.iter_rows():
+        found.setdefault(named, Counter())[verdict] = count
+    return found
 
 
-def _gate(rule: Rule, counts: pl.DataFrame, reasons: pl.DataFrame, known: SourceNeeds) -> tuple[str, str | None]:
-    spoken_of = counts.select(pl.sum_horizontal(pl.col(_WORDS).sum())).item()
+def _gate(rule: Rule, spoken_of: int, reasons: pl.DataFrame, known: SourceNeeds) -> tuple[str, str | None]:
     by_source = reasons.filter(
         (pl.col("invariant") == rule.name) & pl.col("verdict_reason").str.starts_with("source:")
     ).sort("rows", "verdict_reason", descending=[True, False])

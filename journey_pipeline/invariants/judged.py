@@ -33,8 +33,9 @@ class Judged:
 
     def codes(self, rule: Rule) -> npt.NDArray[np.uint8]:
         """The verdict of each row as its number in VERDICTS, or NONE."""
-        codes: npt.NDArray[np.uint8] = self.rows[rule.name].to_physical().fill_null(NONE).to_numpy()
-        return codes
+        if rule.name not in self._codes:
+            self._codes[rule.name] = self.rows[rule.name].to_physical().fill_null(NONE).to_numpy()
+        return self._codes[rule.name]
 
     def having(self, rule: Rule, *words: str, columns: Collection[str] | None = None) -> pl.DataFrame:
         """The rows of which the rule says one of these words; all columns, unless some are named."""
@@ -62,10 +63,25 @@ class Judged:
             self._values[column] = codes.to_numpy()
         return self._values[column]
 
+    def places(self, column: str | None, other: str) -> Numbers:
+        """A number for each pair of values of two columns, as `values` numbers those of one."""
+        if (column, other) not in self._places:
+            inner = self.values(other)
+            self._places[column, other] = self.values(column) * (inner.max(initial=0) + 1) + inner
+        return self._places[column, other]
+
     def _times(self, column: str) -> Numbers:
         if column not in self._known_times:
             self._known_times[column] = self.rows[column].to_physical().fill_null(TIMELESS).to_numpy()
         return self._known_times[column]
+
+    @cached_property
+    def _codes(self) -> dict[str, npt.NDArray[np.uint8]]:
+        return {}
+
+    @cached_property
+    def _places(self) -> dict[tuple[str | None, str], Numbers]:
+        return {}
 
     @cached_property
     def _values(self) -> dict[str | None, Numbers]:
@@ -83,3 +99,12 @@ class Due:
     row: Numbers
     since: Numbers
     is_broken: Mask
+
+    @cached_property
+    def times(self) -> Numbers:
+        """The `since` of those that have one, in order."""
+        return np.sort(self.since[self.since != TIMELESS])
+
+    @cached_property
+    def broken_times(self) -> Numbers:
+        return np.sort(self.since[self.is_broken & (self.since != TIMELESS)])

@@ -248,7 +248,10 @@ def of_rows(
     ]  # fmt: skip
 
     def each(field: str, dtype: pl.DataType) -> list[pl.Expr]:
-        values = [(on, per_offer({o: getattr(n, field) for o, n in by.items()}, dtype, has_offer)) for on, by in parts]
+        """The values of the firm kinds, and of those optional ones that could change what these say."""
+        told = [(on, {offer: getattr(need, field) for offer, need in by.items()}) for on, by in parts]
+        changing = [(on, values) for on, values in told if on is None or _may_change(field, values, told[0][1])]
+        values = [(on, per_offer(values, dtype, has_offer)) for on, values in changing]
         return [value if on is None else pl.when(on).then(value) for on, value in values]
 
     return RowNeeds(
@@ -256,6 +259,13 @@ def of_rows(
         pl.min_horizontal(each("until", TIME)),
         pl.max_horizontal(each("history_from", TIME)),
     )
+
+
+def _may_change(field: str, values: Mapping[str | None, Any], firm: Mapping[str | None, Any]) -> bool:
+    """Whether an optional kind says more of any offer than the firm ones do: mostly all sources are equally well."""
+    if field != "until":
+        return any(value is not None for value in values.values())
+    return any(value is not None and (firm[offer] is None or value < firm[offer]) for offer, value in values.items())
 
 
 def per_offer(values: Mapping[str | None, Any], dtype: pl.DataType, has_offer: bool) -> pl.Expr:

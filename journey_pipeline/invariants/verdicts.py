@@ -5,7 +5,7 @@ Pure expressions and frames. Which sources a row needs is sources'; what a verdi
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -69,7 +69,8 @@ def steps(
     is_owed = "money_at" in columns and rule.within not in (None, "0")
     first = pl.min_horizontal(since, "money_at") if is_owed else since
     excuses.append(("before_history", (first < row.history_from).fill_null(value=False)))
-    is_in_time = (pl.min_horizontal("as_of", row.until) <= deadline).fill_null(value=False)
+    until = pl.min_horizontal("as_of", row.until)
+    is_in_time = (until <= _deadline_of_recent(since, rule.within or "0", zone, until)).fill_null(value=False)
 
     def word(verdict: str) -> pl.Expr:
         return pl.lit(verdict, dtype=VERDICT)
@@ -142,6 +143,20 @@ def after(since: pl.Expr, within: str, zone: ZoneInfo) -> pl.Expr:
     # A clock time that a change to summer time leaves out is the same instant an hour later by the clock.
     found = pl.coalesce(placed(due), placed(due + pl.duration(hours=1)))
     return found.dt.convert_time_zone("UTC")
+
+
+def _deadline_of_recent(since: pl.Expr, within: str, zone: ZoneInfo, until: pl.Expr) -> pl.Expr:
+    """The deadline where it can lie after `until`, else null: business days are slow to count, and most of a table is old."""
+    if not within.endswith("bd"):
+        return after(since, within, zone)
+    longest = timedelta(days=2 * int(within.removesuffix("bd")) + 3)  # five of seven days, a weekend and a clock change
+
+    def counted(recent: pl.Series) -> pl.Series:
+        place = recent.is_not_null().arg_true()
+        found = pl.select(after(pl.lit(recent.gather(place)), within, zone)).to_series()
+        return pl.Series(recent.name, [None], TIME).new_from_index(0, recent.len()).scatter(place, found)
+
+    return pl.when(since >= until - longest).then(since).map_batches(counted, return_dtype=TIME, is_elementwise=True)
 
 
 def _is(text: str) -> pl.Expr:
