@@ -52,10 +52,13 @@ def shared(rule: Rule, judged: Judged, due: Due, as_of: datetime) -> pl.DataFram
     broken = np.flatnonzero(due.is_broken)
     never = _never(due, judged.places(target(rule), "offer_id"), as_of)
     outage, since = np.zeros(broken.size, bool), due.since[broken]
-    targets = judged.values(target(rule))[due.row]
-    for one in np.unique(targets[broken]):
-        mine = targets[broken] == one
-        outage[mine] = _outages(since[mine], np.sort(due.since[(targets == one) & (due.since != TIMELESS)]))
+    if target(rule) is None:
+        outage = _outages(since, due.times)
+    else:
+        targets = judged.values(target(rule))[due.row]
+        for one in np.unique(targets[broken]):
+            mine = targets[broken] == one
+            outage[mine] = _outages(since[mine], np.sort(due.since[(targets == one) & (due.since != TIMELESS)]))
     return pl.DataFrame({"row": due.row[broken].astype(np.uint32), "never": never, "outage": outage}).select(
         "row", shared_cause=pl.when("never").then(pl.lit("never_worked")).when("outage").then(pl.lit("outage"))
     )

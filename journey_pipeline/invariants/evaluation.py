@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -114,6 +115,15 @@ class Evaluation:
     crowds: tuple[crowds.Crowd, ...]
 
 
+class _Found(NamedTuple):
+    """What a rule's verdicts come to: the rows that break it, why others are excused or unknown, how many of each."""
+
+    broken: pl.DataFrame
+    crowd: crowds.Crowd | None
+    reasons: pl.DataFrame
+    counts: Mapping[str, Counter[str]]
+
+
 def evaluate(
     tables: Tables,
     *,
@@ -141,26 +151,26 @@ def evaluate(
         for table, of in judged.items()
     }
 
-    def looked_into(rule: Rule) -> tuple[pl.DataFrame, crowds.Crowd | None, pl.DataFrame]:
+    def looked_into(rule: Rule) -> _Found:
         due = judged[rule.on].due(rule)
         rows = _broken_rows(rule, judged[rule.on], due, judging)
-        return rows, crowds.crowd(rule, rows, judged[rule.on], due), _reasons(rule, judged[rule.on])
+        crowd = crowds.crowd(rule, rows, judged[rule.on], due)
+        return _Found(rows, crowd, _reasons(rule, judged[rule.on]), _counts(rule, judged[rule.on], judging))
 
     # Rules know nothing of each other, and what is asked of one at a time leaves the other core idle.
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        broken_rows, found, why = zip(*threads.map(looked_into, asked), strict=True) if asked else ((), (), ())
-        of_rule = dict(zip((rule.name for rule in asked), broken_rows, strict=True))
-        records = subjects.Records(tables, _wanted(asked, of_rule))
-        broken = list(threads.map(lambda rule: _described(rule, of_rule[rule.name], records, judging), asked))
+        found = dict(zip((rule.name for rule in asked), threads.map(looked_into, asked), strict=True))
+        records = subjects.Records(tables, _wanted(asked, {name: of.broken for name, of in found.items()}))
+        broken = list(threads.map(lambda rule: _described(rule, found[rule.name].broken, records, judging), asked))
     all_broken = pl.concat([pl.DataFrame(schema=_BROKEN), *broken]).sort("finding_id")
-    reasons = pl.concat([pl.DataFrame(schema=_REASONS), *why])
+    reasons = pl.concat([pl.DataFrame(schema=_REASONS), *(of.reasons for of in found.values())])
     return Evaluation(
         judging,
         {t: of.rows.select(*TABLES[t].key, *(r.name for r in asked if r.on == t)) for t, of in judged.items()},
         all_broken,
         reasons,
-        _invariant_days(judging, judged, all_broken, reasons),
-        tuple(crowd for crowd in found if crowd),
+        _invariant_days(judging, {name: of.counts for name, of in found.items()}, all_broken, reasons),
+        tuple(of.crowd for of in found.values() if of.crowd),
     )
 
 
@@ -365,16 +375,21 @@ def _reasons(rule: Rule, judged: Judged) -> pl.DataFrame:
 
 
 def _invariant_days(
-    judging: Judging, judged: Mapping[str, Judged], broken: pl.DataFrame, reasons: pl.DataFrame
+    judging: Judging,
+    counted: Mapping[str, Mapping[str, Counter[str]]],
+    broken: pl.DataFrame,
+    reasons: pl.DataFrame,
 ) -> pl.DataFrame:
-    """One row per rule and currency; each judged row is counted once, under the currency of its amount."""
+    """One row per rule and currency; each judged row is counted once, under the currency of its amount.
+
+    `counted`: of each rule that was asked, rows by currency and verdict.
+    """
     risk = money.per_ref(broken, ["invariant", "currency"]).rename({"amount_minor": "at_risk_minor"})
     days = []
     for rule in judging.rules.values():
         gate, why = judging.gate(rule)
-        counts = {judging.settings.business.currency: Counter[str]()}
+        counts = counted.get(rule.name, {judging.settings.business.currency: Counter()})
         if gate == "open":
-            counts = _counts(rule, judged[rule.on], judging)
             gate, why = _gate(rule, sum(of.total() for of in counts.values()), reasons, judging.sources)
         days += [
             {

@@ -41,10 +41,11 @@ class Records:
     """The records of the people (or products) that have a broken row: few, so they are held in memory."""
 
     def __init__(self, tables: Mapping[str, pl.LazyFrame], wanted: Mapping[str, Wanted]) -> None:
-        self._kinds = {
-            kind: _of_subjects(tables.get(kind, pl.LazyFrame(schema=KINDS[kind].schema)), kind, asked)
+        found = [
+            _of_subjects(tables.get(kind, pl.LazyFrame(schema=KINDS[kind].schema)), kind, asked)
             for kind, asked in wanted.items()
-        }
+        ]
+        self._kinds = dict(zip(wanted, pl.collect_all(found), strict=True))
 
     def of(self, rule: Rule, rows: pl.DataFrame, kind: str, which: str) -> pl.DataFrame:
         """Records of each row for which `which` is so (empty: all of them), with the row's columns as `row_…`."""
@@ -66,7 +67,7 @@ def _offer(rule: Rule) -> list[pl.Expr]:
     return [pl.col("offer_id").alias("row_offer")] if rule.on == "buyer_journeys" else []
 
 
-def _of_subjects(table: pl.LazyFrame, kind: str, wanted: Wanted) -> pl.DataFrame:
+def _of_subjects(table: pl.LazyFrame, kind: str, wanted: Wanted) -> pl.LazyFrame:
     columns = [c for c in table.collect_schema() if c in wanted.columns and c in KINDS[kind].schema]
     real = table.select(columns).filter(~pl.col("is_test").fill_null(value=False))
     asked = {"person_id": wanted.people, "product_ref": wanted.products}
@@ -75,4 +76,4 @@ def _of_subjects(table: pl.LazyFrame, kind: str, wanted: Wanted) -> pl.DataFrame
         for key, subjects in asked.items()
         if subjects
     ]
-    return (found[0] if len(found) == 1 else pl.concat(found).unique(["platform", "record_id"])).collect()
+    return found[0] if len(found) == 1 else pl.concat(found).unique(["platform", "record_id"])
