@@ -37,7 +37,7 @@ Tables = Mapping[str, pl.LazyFrame]
 
 _REASONS = pl.Schema({"invariant": TEXT, "verdict": TEXT, "verdict_reason": TEXT, "rows": pl.Int64()})
 _MANY = 50  # records of a kind; of fewer, none may have a column by chance
-_AT_ONCE = 4  # rules; most of the work on one is polars' and numpy's, which let others run meanwhile
+_AT_ONCE = 4  # tables or rules; most of the work on one is polars' and numpy's, which let others run meanwhile
 _WHAT = ("person_id", "offer_id", "identity_confidence", "is_test")
 _RECORD = ("platform", "record_id", "url", "occurred_at")
 
@@ -140,16 +140,7 @@ def evaluate(
     """
     judging = judging_of(tables, rules=rules, settings=settings, says=says, as_of=as_of, waived=waived)
     asked = [rule for rule in judging.rules.values() if judging.gate(rule)[0] == "open"]
-    judged = {
-        table: _judge_table(table, tables, [rule for rule in asked if rule.on == table], judging)
-        for table in dict.fromkeys(rule.on for rule in asked)
-    }
-    if rebuilt is not None:
-        judged = twins.judged_again(judged, asked, judging, rebuilt)
-    judged = {
-        table: _with_waivers(of, [rule for rule in asked if rule.on == table], judging.waivers)
-        for table, of in judged.items()
-    }
+    asked_of = {table: [r for r in asked if r.on == table] for table in dict.fromkeys(r.on for r in asked)}
 
     def looked_into(rule: Rule) -> _Found:
         due = judged[rule.on].due(rule)
@@ -157,8 +148,13 @@ def evaluate(
         crowd = crowds.crowd(rule, rows, judged[rule.on], due)
         return _Found(rows, crowd, _reasons(rule, judged[rule.on]), _counts(rule, judged[rule.on], judging))
 
-    # Rules know nothing of each other, and what is asked of one at a time leaves the other core idle.
+    # Tables and rules know nothing of each other, and what is asked of one at a time leaves the other core idle.
     with ThreadPoolExecutor(_AT_ONCE) as threads:
+        of_table = threads.map(lambda table: _judge_table(table, tables, asked_of[table], judging), asked_of)
+        judged = dict(zip(asked_of, of_table, strict=True))
+        if rebuilt is not None:
+            judged = twins.judged_again(judged, asked, judging, rebuilt)
+        judged = {table: _with_waivers(of, asked_of[table], judging.waivers) for table, of in judged.items()}
         found = dict(zip((rule.name for rule in asked), threads.map(looked_into, asked), strict=True))
         records = subjects.Records(tables, _wanted(asked, {name: of.broken for name, of in found.items()}))
         broken = list(threads.map(lambda rule: _described(rule, found[rule.name].broken, records, judging), asked))
@@ -166,7 +162,7 @@ def evaluate(
     reasons = pl.concat([pl.DataFrame(schema=_REASONS), *(of.reasons for of in found.values())])
     return Evaluation(
         judging,
-        {t: of.rows.select(*TABLES[t].key, *(r.name for r in asked if r.on == t)) for t, of in judged.items()},
+        {t: of.rows.select(*TABLES[t].key, *(r.name for r in asked_of[t])) for t, of in judged.items()},
         all_broken,
         reasons,
         _invariant_days(judging, {name: of.counts for name, of in found.items()}, all_broken, reasons),
