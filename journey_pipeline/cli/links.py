@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from journey_pipeline.cli.screen import Format, console, say_csv, say_json
+from journey_pipeline.cli.screen import Format, console, say_rows
 from journey_pipeline.cli.warehouse import Warehouse, opened, settings_file
 from journey_pipeline.errors import JourneyError
 from journey_pipeline.identity import decisions
@@ -39,12 +39,7 @@ union select person_id from journey.journey_events where platform = $platform an
 def list_links(*, shape: Format, settings: Path | None, home: Path | None) -> int:
     with opened(settings, home) as warehouse:
         found = warehouse.ask(_OPEN)
-    if shape == "json":
-        say_json(found.to_dicts())
-    elif shape == "csv":
-        say_csv(found.iter_rows(named=True), found.columns)
-    else:
-        _print(found)
+    say_rows(found, shape, _print)
     return 0
 
 

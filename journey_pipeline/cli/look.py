@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from journey_pipeline.cli.screen import Format, console, say_csv, say_json
+from journey_pipeline.cli.screen import Format, console, say_rows
 from journey_pipeline.cli.warehouse import Warehouse, opened
 from journey_pipeline.errors import JourneyError, one_of
 from journey_pipeline.invariants import totals
@@ -47,12 +47,7 @@ def list_findings(
         refuse_unknown(warehouse, owner=owner, invariant=invariant)
         found = warehouse.ask(_WORKLIST, everything=everything, owner=owner, invariant=invariant)
         ordered = found.sort(*worst_first(warehouse.currency), nulls_last=True).select(TABLES["findings"].columns)
-        if shape == "json":
-            say_json(ordered.to_dicts())
-        elif shape == "csv":
-            say_csv(ordered.iter_rows(named=True), ordered.columns)
-        else:
-            _print(ordered, warehouse, is_narrowed=bool(owner or invariant))
+        say_rows(ordered, shape, lambda rows: _print(rows, warehouse, is_narrowed=bool(owner or invariant)))
     return 0
 
 

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from journey_pipeline.cli.look import STYLES, refuse_unknown
-from journey_pipeline.cli.screen import Format, console, say_csv, say_json
+from journey_pipeline.cli.screen import Format, console, say_rows
 from journey_pipeline.cli.warehouse import Warehouse, opened
 from journey_pipeline.registry import SEVERITIES, TABLES
 from journey_pipeline.report import words
@@ -40,12 +40,7 @@ def list_repairs(
             pl.col("severity").replace_strict(SEVERITIES, range(len(SEVERITIES))),
             "invariant", "finding_id", "step", "repair_id",
         )  # fmt: skip
-        if shape == "json":
-            say_json(ordered.to_dicts())
-        elif shape == "csv":
-            say_csv(ordered.iter_rows(named=True), ordered.columns)
-        else:
-            _print(ordered, warehouse)
+        say_rows(ordered, shape, lambda rows: _print(rows, warehouse))
     return 0
 
 

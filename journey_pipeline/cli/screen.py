@@ -3,10 +3,11 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal
 
+import polars as pl
 from rich.console import Console
 
 Format = Literal["table", "json", "csv"]
@@ -25,6 +26,16 @@ def say_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([_cell(row[column]) for column in columns] for row in rows)
+
+
+def say_rows(rows: pl.DataFrame, shape: Format, to_people: Callable[[pl.DataFrame], None]) -> None:
+    """Print a frame in the form that was asked for: for another program, or by `to_people` for people."""
+    if shape == "json":
+        say_json(rows.to_dicts())
+    elif shape == "csv":
+        say_csv(rows.iter_rows(named=True), rows.columns)
+    else:
+        to_people(rows)
 
 
 def _cell(value: Any) -> Any:
