@@ -31,6 +31,7 @@ from journey_pipeline.errors import SourceError
 from journey_pipeline.expressions import spelled
 from journey_pipeline.platforms import base
 from journey_pipeline.platforms.base import Platform, Pull, Raw, Resource, Row
+from journey_pipeline.platforms.days import halved
 from journey_pipeline.platforms.http import Api, basic, by_offset, in_one
 from journey_pipeline.platforms.translate import epoch_seconds, iso, keys, keys_in, newest, objects, path, records
 
@@ -109,23 +110,20 @@ def transactional(pull: Pull) -> Iterator[list[Row]]:
     until = int(pull.loaded_at.timestamp())
     back = TRANSACTIONAL_LOOK_BACK if last else TRANSACTIONAL_HISTORY
     whole = ((last or until) - int(back.total_seconds()), until)
-    windows, found, hidden = [whole], 0, 0
-    while windows:
-        window = first, last = windows.pop()
-        answer = _search(api, pull, window, "*" if window == whole else f"ts:[{first} TO {last}]")
-        is_full = len(answer) >= FULL_ANSWER
-        if is_full and first < last:
-            middle = (first + last) // 2
-            windows += [(middle + 1, last), (first, middle)]
-            continue
-        rows = [row for row in answer if first <= row["ts"] <= last]
-        found, hidden = found + len(rows), hidden + is_full
-        yield list[Row](rows)
+    found, hidden = 0, 0
+
+    def between(first: int, last: int) -> list[Row]:
+        return _search(api, pull, (first, last), "*" if (first, last) == whole else f"ts:[{first} TO {last}]")
+
+    for answer in halved(*whole, between, FULL_ANSWER):
+        rows = [row for row in answer.rows if answer.first <= row["ts"] <= answer.last]
+        found, hidden = found + len(rows), hidden + answer.is_full
+        yield rows
     pull.expected_rows = found + hidden
     pull.leave(until=until)
 
 
-def _search(api: Api, pull: Pull, window: tuple[int, int], query: str) -> list[dict[str, Any]]:
+def _search(api: Api, pull: Pull, window: tuple[int, int], query: str) -> list[Row]:
     # Days are no finer than a hint, in whatever zone they are meant.
     first, last = (datetime.fromtimestamp(second, UTC) for second in window)
     asked = {

@@ -21,6 +21,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import polars as pl
@@ -28,6 +29,7 @@ import polars as pl
 from journey_pipeline.expressions import spelled
 from journey_pipeline.platforms import base
 from journey_pipeline.platforms.base import Platform, Pull, Purpose, Raw, Resource, Row
+from journey_pipeline.platforms.days import halved
 from journey_pipeline.platforms.http import Api, bearer, in_one
 from journey_pipeline.platforms.translate import epoch_seconds, integer, iso, looked_up, named_by, records
 from journey_pipeline.registry import TEXTS
@@ -71,21 +73,17 @@ def activity(pull: Pull) -> Iterator[list[Row]]:
     if not pull.options.activity:
         return
     api, since = _api(pull), pull.since(OVERLAP) or pull.loaded_at - timedelta(days=pull.options.activity_days)
-    windows = [(int(since.timestamp()), int(pull.loaded_at.timestamp()))]
-    found, hidden, wait = 0, 0, 0.0
-    while windows:
-        time.sleep(wait)
-        wait = ACTIVITY_EVERY_S
-        first, last = windows.pop()
+    found, hidden, turn = 0, 0, count()
+
+    def between(first: int, last: int) -> list[Row]:
+        time.sleep(ACTIVITY_EVERY_S if next(turn) else 0)
         query = f'last_event_time BETWEEN TIMESTAMP "{_iso(first)}" AND TIMESTAMP "{_iso(last + 1)}"'
-        rows = api.get("/v3/messages", params={"query": query, "limit": FULL_ANSWER})["messages"]
-        is_full = len(rows) >= FULL_ANSWER
-        if is_full and first < last:
-            middle = (first + last) // 2
-            windows += [(middle + 1, last), (first, middle)]
-            continue
-        found, hidden = found + len(rows), hidden + is_full
-        yield rows
+        rows: list[Row] = api.get("/v3/messages", params={"query": query, "limit": FULL_ANSWER})["messages"]
+        return rows
+
+    for answer in halved(int(since.timestamp()), int(pull.loaded_at.timestamp()), between, FULL_ANSWER):
+        found, hidden = found + len(answer.rows), hidden + answer.is_full
+        yield answer.rows
     pull.expected_rows = found + hidden
     pull.until()
 

@@ -34,6 +34,7 @@ from journey_pipeline.platforms.translate import (
     currency,
     epoch_seconds,
     integer,
+    interval,
     newest,
     path,
     records,
@@ -163,11 +164,7 @@ def _subscriptions(raw: Raw, customers: pl.LazyFrame, sessions: pl.LazyFrame, op
     period_ends_at = epoch_seconds(path("items", "$.data[0].current_period_end"))
     ended_at, cancel_at = epoch_seconds(pl.col("ended_at")), epoch_seconds(pl.col("cancel_at"))
     paused = pl.col("pause_collection").is_not_null() & pl.col("status").is_in(["active", "trialing"])
-    every = spelled(
-        "{} {}",
-        path("items", "$.data[0].price.recurring.interval_count"),
-        path("items", "$.data[0].price.recurring.interval"),
-    )
+    count, unit = (path("items", f"$.data[0].price.recurring.{name}") for name in ("interval_count", "interval"))
     return records(
         agreed,
         {
@@ -187,7 +184,7 @@ def _subscriptions(raw: Raw, customers: pl.LazyFrame, sessions: pl.LazyFrame, op
             "quantity": integer(path("items", "$.data[0].quantity")),
             "amount_minor": _price(pl.col("priced")),
             "currency": currency(pl.col("currency")),
-            "interval": every.replace_strict(_INTERVALS, default=None, return_dtype=pl.String),
+            "interval": interval(count, unit),
             "trial_ends_at": epoch_seconds(pl.col("trial_end")),
             "period_ends_at": period_ends_at,
             # A `cancel_at` beyond this period is a term agreed from the start, not a cancellation.
@@ -200,10 +197,6 @@ def _subscriptions(raw: Raw, customers: pl.LazyFrame, sessions: pl.LazyFrame, op
 
 
 _ITEMS = pl.List(pl.Struct({"quantity": pl.String, "price": pl.Struct({"unit_amount_decimal": pl.String})}))
-_INTERVALS = {
-    "1 day": "day", "7 day": "week", "1 week": "week", "1 month": "month", "3 month": "quarter",
-    "12 month": "year", "1 year": "year",
-}  # fmt: skip
 _DISPUTES = {
     "needs_response": "open", "under_review": "open", "warning_needs_response": "open", "warning_under_review": "open",
     "won": "won", "warning_closed": "won", "prevented": "won", "lost": "lost",
