@@ -11,14 +11,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 import polars as pl
 
-from bench import identity, weeks
+from bench import dead, identity, weeks
 from journey_pipeline.cli.daily import demo_business
 from journey_pipeline.orchestration import steps
 from journey_pipeline.orchestration.home import Home
@@ -33,7 +33,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "accuracy.md"
 class Score:
     """`rows`: counts per invariant. `pairs`: identity's true, told and right pairs. `wrong`: what is not as in truth.
 
-    `united`: people whom a story splits and identity rightly put together again: nothing of theirs is left to be found.
+    `dead`: platforms that were tried without, the morning after. `united`: people whom a story splits and identity rightly put together again: nothing of theirs is left to be found.
     """
 
     seed: int
@@ -41,10 +41,13 @@ class Score:
     pairs: tuple[int, int, int]
     wrong: pl.DataFrame
     united: int
+    dead: tuple[str, ...] = ()
 
 
-def score(people: int, seed: int, home: Path) -> Score:
-    """Run the job, all but checks and publishing, and compare it with the truth.
+def score(people: int, seed: int, home: Path, *, dead_ones: slice | None = None) -> Score:
+    """Run the job, all but checks and publishing, and compare it with the truth; then once without each of `dead_ones`.
+
+    These are some of the platforms that need a key, in the order of their names.
 
     Raises:
         RuntimeError: if a platform could not be read, as on a machine that is too busy: then nothing was measured.
@@ -55,7 +58,23 @@ def score(people: int, seed: int, home: Path) -> Score:
             raise RuntimeError("; ".join(map(str, failed)))
         for step in (steps.records, steps.people, steps.paths, steps.judge):
             step(day)
-        return compare(day, seed)
+        found = compare(day, seed)
+        locked = sorted(source.name for source in day.sources if source.platform.secrets)
+        return _with_dead(found, day, locked[dead_ones]) if dead_ones else found
+
+
+def _with_dead(score: Score, day: Day, names: Sequence[str]) -> Score:
+    """The score with what became of the findings on mornings on which a platform was dead."""
+    with tempfile.TemporaryDirectory() as beside:
+        tried = dead.tried(day, names, Path(beside))
+    flagged = sum(what == "look-alike" for what, _, _ in tried.wrong)
+    counts = {"faults": tried.faults, "found": tried.found + flagged, "right": tried.found, "false": flagged,
+              "look_alikes": tried.well, "flagged": flagged}  # fmt: skip
+    is_fresh = pl.col("invariant") == dead.FRESH
+    rows = score.rows.with_columns(pl.col(c) + pl.when(is_fresh).then(n).otherwise(0) for c, n in counts.items())
+    schema = {column: pl.String() for column in ("what", "invariant", "subject")}
+    wrong = pl.DataFrame(tried.wrong, schema=schema, orient="row").with_columns(evidence=pl.lit(""))
+    return replace(score, rows=rows, wrong=pl.concat([score.wrong, wrong]), dead=tried.names)
 
 
 def compare(day: Day, seed: int) -> Score:
@@ -186,6 +205,7 @@ def _of_size(people: int, scores: Sequence[Score]) -> str:
             "rightly: of them nothing was left to be found."
         ),
         "",
+        *_of_dead(scores),
     ]
     wrong = [(s.seed, row) for s in scores for row in s.wrong.iter_rows(named=True)]
     if wrong:
@@ -197,6 +217,21 @@ def _of_size(people: int, scores: Sequence[Score]) -> str:
     return "\n".join(lines)
 
 
+def _of_dead(scores: Sequence[Score]) -> list[str]:
+    names = [name for s in scores for name in s.dead]
+    if not names:
+        return []
+    changed = sum(what.startswith(("opened", "closed")) for s in scores for what in s.wrong["what"])
+    return [
+        (
+            f"On the morning after, {len(names)} times one platform refused its key ({', '.join(sorted(names))}): each of "
+            "its resources is a fault of `source_is_fresh`, each of the others' a look-alike. "
+            f"Findings opened or closed by it: **{changed}**."
+        ),
+        "",
+    ]
+
+
 def main() -> int:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("--people", type=int, nargs="+", default=[2_000, 10_000])
@@ -206,8 +241,11 @@ def main() -> int:
     scores: dict[int, list[Score]] = {}
     for people, seed in product(asked.people, asked.seeds):
         started = datetime.now(UTC)
+        # Each seed tries other platforms, so that together they try all.
+        turn = slice(asked.seeds.index(seed), None, len(asked.seeds)) if people == asked.people[0] else None
         with tempfile.TemporaryDirectory() as folder:
-            scores.setdefault(people, []).append(score(people, seed, Path(folder)))
+            found = score(people, seed, Path(folder), dead_ones=turn)
+        scores.setdefault(people, []).append(found)
         took = (datetime.now(UTC) - started).total_seconds()
         print(f"{people:,} people, seed {seed}: {took:.0f} s, {scores[people][-1].wrong.height} wrong", flush=True)
     page = report(scores)
