@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from journey_pipeline.invariants.evaluation import Evaluation, evaluate, judging_of
 from journey_pipeline.invariants.sources import SourceNeeds, behind
-from journey_pipeline.invariants.verdicts import after
+from journey_pipeline.invariants.verdicts import after, steps
 from journey_pipeline.invariants.waivers import parse
 from journey_pipeline.model import Rule, Settings
 from journey_pipeline_tests.invariants.worlds import AS_OF, SAYS, SETTINGS, health, world
@@ -251,6 +251,29 @@ def _by_hand(start: datetime, days: int, zone: ZoneInfo) -> datetime:
 def test_business_days_are_what_counting_by_hand_gives(start: datetime, days: int, zone: str) -> None:
     moment = start.replace(tzinfo=UTC)
     assert _after(moment, days, zone) == _by_hand(moment, days, ZoneInfo(zone))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    start=st.datetimes(datetime(2026, 2, 20), datetime(2026, 3, 20)),  # noqa: DTZ001 - hypothesis wants naive bounds
+    lag=st.timedeltas(timedelta(0), timedelta(days=30)),
+    days=st.integers(0, 12),
+)
+def test_what_is_too_old_to_be_in_time_is_not_counted_and_nothing_else(
+    start: datetime, lag: timedelta, days: int
+) -> None:
+    """Around the American change of clocks: a rule of business days says `pending` as long as its deadline says so."""
+    since, now = start.replace(tzinfo=UTC), start.replace(tzinfo=UTC) + lag
+    rule = RULE.model_copy(update={"within": f"{days}bd", "needs": (), "unless": {}})
+    rows = pl.DataFrame({"paid_at": [since, None], "access_at": None, "as_of": now}, schema_overrides=dict.fromkeys(
+        ("paid_at", "access_at", "as_of"), pl.Datetime("us", "UTC")
+    ))  # fmt: skip
+    found = steps(
+        rule, rows.columns, zone=ZoneInfo("America/New_York"), sources=SourceNeeds(health(), SAYS, SETTINGS.offers),
+        thresholds=SETTINGS.thresholds,
+    )  # fmt: skip
+    said, due = rows.select(found.verdict, deadline=found.deadline).rows()[0]
+    assert said == ("pending" if now <= due else "broken")
 
 
 # Gates and counts
