@@ -8,10 +8,22 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser
+
+from journey_pipeline_tests import chromium
 
 # A busy machine is no failure, and the same code gives the same answer: examples are derived from the test itself.
 settings.register_profile("ours", deadline=None, derandomize=True)
 settings.load_profile("ours")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Of a module, not of the session: while it is open, nothing else in the process may run an event loop."""
+    if not chromium.PROGRAM.exists():
+        pytest.skip("no Chromium here")
+    with chromium.launched() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from journey_pipeline_tests.chromium import launched
 from journey_pipeline_tests.cli.screens import DAGSTER, FILES, show, tab
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -14,8 +15,9 @@ _SMALLEST_MS = 4000  # edges, plots and badges are drawn after the words
 
 
 def main(home: Path, url: str) -> None:
-    for name in (*DAGSTER, *FILES):
-        with tab(1280 if name in FILES else 1500, 900) as page:
+    with launched() as browser:
+        for name in (*DAGSTER, *FILES):
+            page = tab(browser, 1280 if name in FILES else 1500, 900)
             show(page, name, url, home).wait_for_timeout(_SMALLEST_MS)
             if name == "lineage":  # its arrows are drawn in the right place from the second time on
                 show(page, name, url, home).wait_for_timeout(_SMALLEST_MS)

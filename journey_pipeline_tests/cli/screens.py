@@ -1,13 +1,11 @@
 """What people look at, and how each is opened: for the tests that read the screens and the pictures made of them."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-CHROMIUM = Path("/usr/bin/chromium")
 _PATIENCE_MS = 60_000  # Dagster asks for one thing after the other, on a machine that may be busy
 _STILL_MS = 1000  # nothing new in so long: it is drawn
 _CLOCK = re.compile(r"\d+|a minute ago|seconds? ago|minutes? ago")
@@ -28,14 +26,10 @@ FILES: Mapping[str, str] = {"page": "report.html", "data_docs": "data_docs/index
 """Name -> the file in the home folder."""
 
 
-@contextmanager
-def tab(width: int = 1600, height: int = 1000) -> Iterator[Page]:
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = chromium.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(_PATIENCE_MS)
-        yield page
-        chromium.close()
+def tab(browser: Browser, width: int = 1600, height: int = 1000) -> Page:
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(_PATIENCE_MS)
+    return page
 
 
 def show(page: Page, name: str, base: str, home: Path) -> Page:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from journey_pipeline.cli import main
 from journey_pipeline.cli.audit import audit_systems
@@ -19,7 +19,6 @@ from journey_pipeline.lake import Tables
 from journey_pipeline.registry import TABLES
 
 AS_OF = datetime(2026, 5, 15, 12, tzinfo=UTC)
-CHROMIUM = Path("/usr/bin/chromium")
 SETTINGS = """\
 business: {name: Northwind, timezone: UTC, currency: USD}
 platforms:
@@ -179,21 +178,18 @@ def test_the_terminal_shows_what_is_missing_and_csv_all_of_it(capsys: pytest.Cap
     assert (flash["count"], flash["amount_minor"], flash["currency"]) == ("2", "19800", "USD")
 
 
-def test_the_page_shows_all_of_it_in_a_browser(capsys: pytest.CaptureFixture[str], home: Path) -> None:
-    if not CHROMIUM.exists():
-        pytest.skip("no Chromium here")
+def test_the_page_shows_all_of_it_in_a_browser(
+    browser: Browser, capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
     rows = json.loads(said(capsys, home, "--format", "json"))
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = chromium.new_page(viewport={"width": 1280, "height": 900})
-        tab.goto((home / "audit.html").as_uri())
-        gaps = sum(row["mark"] == "gap" for row in rows)
-        assert tab.locator("h1").inner_text().startswith(f"The systems audit: {gaps} gaps")
-        assert tab.locator("tbody tr").count() == len(rows)
-        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        tab.set_viewport_size({"width": 390, "height": 800})
-        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        chromium.close()
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab.goto((home / "audit.html").as_uri())
+    gaps = sum(row["mark"] == "gap" for row in rows)
+    assert tab.locator("h1").inner_text().startswith(f"The systems audit: {gaps} gaps")
+    assert tab.locator("tbody tr").count() == len(rows)
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    tab.set_viewport_size({"width": 390, "height": 800})
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_without_a_run_there_is_nothing_to_audit(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import duckdb
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
-from journey_pipeline_tests.cli.screens import CHROMIUM, DAGSTER, FILES, show, tab
+from journey_pipeline_tests.cli.screens import DAGSTER, FILES, show, tab
 from journey_pipeline_tests.cli.test_ui import COMMAND, Served, free_port
 
 ROOMS = ["raw_stripe", "records", "identity", "journeys", "invariants", "bi"]
@@ -34,9 +34,7 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
-    if not CHROMIUM.exists():
-        pytest.skip("no Chromium here")
+def seen(browser: Browser, demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     home = tmp_path_factory.mktemp("seen") / "demo"
     shutil.copytree(demo_folder / "journey_data" / "demo", home, symlinks=True)
     port = free_port()
@@ -47,8 +45,7 @@ def seen(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     ) as process:
         try:
             Served(process, port, home).wait()
-            with tab() as page:
-                yield Seen(home, f"http://127.0.0.1:{port}", page)
+            yield Seen(home, f"http://127.0.0.1:{port}", tab(browser))
         finally:
             process.terminate()  # not killed: it ends what it started
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Page
 
 from journey_pipeline.errors import CheckCrashedError, SettingsError
 from journey_pipeline.invariants import great_expectations as gx
@@ -383,7 +383,7 @@ def test_docs_are_replaced_as_a_whole(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("docs")
     ask(
         folder,
@@ -395,18 +395,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         rules=[PAID],
         gates=gates(paid_implies_access="open"),
     )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page()
-        requests: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto((folder / "data_docs" / "index.html").as_uri())
-        yield page
-        browser.close()
-        assert all(url.startswith("file://") for url in requests)
+    page = browser.new_page()
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((folder / "data_docs" / "index.html").as_uri())
+    yield page
+    assert all(url.startswith("file://") for url in requests)
 
 
-def test_the_front_page_lists_promises_then_shapes_failures_first_and_leads_to_them(page: Any) -> None:
+def test_the_front_page_lists_promises_then_shapes_failures_first_and_leads_to_them(page: Page) -> None:
     assert [row.split()[0] for row in page.locator("tbody tr").all_inner_texts()] == [
         "buyer_journeys_invariants",
         "invariant_days_invariants",

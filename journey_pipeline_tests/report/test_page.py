@@ -1,19 +1,17 @@
 """The page as a reader has it: in a real browser, on a desk, on a phone, on paper."""
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise, product
 from pathlib import Path
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from journey_pipeline.report import page
 from journey_pipeline_tests.publish.northwind import finding, frame
 from journey_pipeline_tests.report.morning import AS_OF, BUSINESS, CLAIMS, OFFERS, RULES, TODAY, broken, tables
 
-CHROMIUM = Path("/usr/bin/chromium")
 SECTIONS = [
     "What could not be judged", "What broke", "Worklist", "What holds", "How far people came", "Sources",
     "Resolved in the last seven days", "Rows that could not be read",
@@ -28,16 +26,6 @@ def write(target: Path, frames: dict[str, pl.LazyFrame]) -> Path:
 @pytest.fixture(scope="module")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("page") / "report.html", tables())
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("no Chromium here")
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 def opened(browser: Browser, html: Path, width: int = 1280) -> Page:

@@ -1,13 +1,12 @@
 """What happened, told as one: on the page in a real browser, and in the figures behind it."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from rich.console import Console
 
 from journey_pipeline.report import figures, page, terminal
@@ -15,7 +14,6 @@ from journey_pipeline.report.figures import Incident, Money, Totals
 from journey_pipeline_tests.publish.northwind import frame
 from journey_pipeline_tests.report.morning import AS_OF, BUSINESS, OFFERS, RULES, tables
 
-CHROMIUM = Path("/usr/bin/chromium")
 SENTENCE = "12 of 14 since Wednesday 6 May 09:00, all of bootcamp (elsewhere 2 of 410)"
 WELCOME = "1 of 14 since Wednesday 6 May 10:00, all of bootcamp (elsewhere 0 of 410)"
 
@@ -61,16 +59,6 @@ def test_incidents_of_one_event_are_one_story_in_which_a_payment_counts_once() -
 def test_no_incidents_no_stories() -> None:
     found = tables()
     assert figures.stories(found, figures.open_findings(found, AS_OF.date(), "USD"), "USD") == []
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("no Chromium here")
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.parametrize("width", [320, 1280])
