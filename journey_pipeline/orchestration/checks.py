@@ -1,4 +1,4 @@
-"""The asset checks: every invariant on the table that it judges, every kind of contract rule on every table, the user's own.
+"""The asset checks: every invariant and every contract rule on the table that it is about, and the user's own.
 
 Nothing is judged here: the checks show what the steps found, all in one step.
 """
@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from journey_pipeline.invariants import shape
+from journey_pipeline.invariants.shape import Shape
 from journey_pipeline.model import Rule, Settings
 from journey_pipeline.orchestration import metadata, steps
 from journey_pipeline.orchestration.assets import BUILT, DATA_DOCS, table_key
@@ -16,37 +17,14 @@ from journey_pipeline.orchestration.days import Today, owner_of
 from journey_pipeline.orchestration.steps import Day
 from journey_pipeline.registry import TABLES
 
-# One check for each of the 635 rules would cost the run five seconds more; one of a kind names those that failed.
-CONTRACT: Mapping[shape.Kind, tuple[str, str]] = {
-    "columns": ("columns_are_there", "Every column of the registry is there."),
-    "not_null": ("needed_values_are_there", "What is always there is there"),
-    "unique": ("key_is_unique", "No two rows share their key."),
-    "allowed": ("words_are_known", "Only the words of the registry stand in"),
-    "range": ("numbers_are_in_range", "Nothing is below zero or above its bound in"),
-    "time": ("times_are_plausible", "Nothing lies before 2000 or in the future in"),
-    "format": ("texts_have_their_form", "References and currencies are well formed in"),
-    "currency": ("amounts_have_a_currency", "No amount stands without its currency in"),
-    "order": ("order_is_kept", "What comes later is not earlier in"),
-    "parent": ("parents_exist", "What is named exists in"),
-    "conserved": ("revenue_is_conserved", "What people are worth is what their payments kept."),
-    "rows": ("row_count_is_usual", "About as many rows as yesterday."),
-    "exactly": ("nobody_is_lost", "As many people as the records name."),
-}
-"""Kind of rule -> the check that shows all rules of that kind about one table, and what they ask."""
-
 _JUDGED = "every_rule_was_judged"
 _KNOWN = "verdicts_are_known"  # a misspelt verdict would pass its rule
-_Failed = Sequence[Mapping[str, Any]]
+_Told = Mapping[str, Any]
 
 
 def checks(settings: Settings, rules: Sequence[Rule], own: Sequence[str], today: Today) -> dg.AssetChecksDefinition:
     """`own`: the tables that the user has expectations of."""
-    contract = [
-        _spec(name, table, _asked(kind, table))
-        for table in BUILT
-        for kind, (name, _) in CONTRACT.items()
-        if _rules(table, kind)
-    ]
+    contract = [_spec(rule.name, table, rule.claim) for table in BUILT for rule in shape.rules(TABLES[table])]
     invariants = [_spec(rule.name, rule.on, rule.claim or rule.name, _known(settings, rule)) for rule in rules]
     yours = [_spec("own", table, f"What expectations/{table}.json expects of it.") for table in own]
     judged = _spec(_JUDGED, "invariant_days", "No rule was kept from judging by a source.")
@@ -55,16 +33,14 @@ def checks(settings: Settings, rules: Sequence[Rule], own: Sequence[str], today:
     @dg.multi_asset_check(name="check", specs=[*contract, *invariants, *yours, known, judged], can_subset=False)
     def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         day = today(context)
-        failed = steps.failed_expectations(day)
+        found = steps.expectations(day)
+        told = {(c["table"], c["name"]): c for c in found if c["kind"] == "shape"}
         for table in BUILT:
-            mine = [c for c in failed if c["table"] == table and c["kind"] == "shape"]
-            for kind, (name, _) in CONTRACT.items():
-                if asked := {rule.name for rule in _rules(table, kind)}:
-                    yield _shape_result(name, table, [c for c in mine if c["name"] in asked], len(asked))
-        verdicts = [c for c in failed if c["name"].startswith("shape_verdict_")]
-        yield _shape_result(_KNOWN, "invariant_days", verdicts, len(rules))
+            for rule in shape.rules(TABLES[table]):
+                yield _contract_result(table, rule, told.get((table, rule.name)))
+        yield _verdicts_result([c for c in found if c["name"].startswith("shape_verdict_")])
         for table in own:
-            yield _own_result(table, [c for c in failed if c["table"] == table and c["kind"] == "own"])
+            yield _own_result(table, [c for c in found if c["table"] == table and c["kind"] == "own"])
         yield from _verdict_results(day, rules, judged)
 
     return check
@@ -82,34 +58,36 @@ def _known(settings: Settings, rule: Rule) -> Mapping[str, str]:
     return {**known, **({"within": deadline} if deadline else {})}
 
 
-def _rules(table: str, kind: shape.Kind) -> list[shape.Shape]:
-    return [rule for rule in shape.rules(TABLES[table]) if rule.kind == kind]
+def _contract_result(table: str, rule: Shape, told: _Told | None) -> dg.AssetCheckResult:
+    """`told`: what Great Expectations found; None where nothing is known to ask with, as without a yesterday."""
+    result: dict[str, Any] = {"description": "Not asked today: there is nothing to compare with", "passed": True}
+    if told:
+        counts = {"rows": told["evaluated"], "unexpected": told["unexpected"]}
+        result = {"description": told["description"], "passed": told["is_success"], "metadata": counts}
+    severity = dg.AssetCheckSeverity.ERROR if rule.is_blocking else dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckResult(check_name=rule.name, asset_key=table_key(table), severity=severity, **result)
 
 
-def _asked(kind: shape.Kind, table: str) -> str:
-    said = CONTRACT[kind][1]
-    names = dict.fromkeys(column for rule in _rules(table, kind) for column in rule.columns[:1])
-    return said if said.endswith(".") else f"{said}: {', '.join(names)}."
-
-
-def _shape_result(name: str, table: str, failed: _Failed, asked: int) -> dg.AssetCheckResult:
-    is_grave = any(c["is_blocking"] for c in failed)
-    said = "; ".join(f"{c['description']} ({c['unexpected']:,} rows)" for c in failed)
+def _verdicts_result(asked: Sequence[_Told]) -> dg.AssetCheckResult:
+    failed = [c for c in asked if not c["is_success"]]
     return dg.AssetCheckResult(
-        check_name=name, asset_key=table_key(table), passed=not failed, description=said or None,
-        severity=dg.AssetCheckSeverity.ERROR if is_grave else dg.AssetCheckSeverity.WARN,
-        metadata={"rules": asked, "failed": len(failed)},
+        check_name=_KNOWN, asset_key=table_key("invariant_days"), passed=not failed,
+        description=_said(failed), metadata={"rules": len(asked), "failed": len(failed)},
     )  # fmt: skip
 
 
-def _own_result(table: str, failed: _Failed) -> dg.AssetCheckResult:
+def _own_result(table: str, asked: Sequence[_Told]) -> dg.AssetCheckResult:
+    failed = [c for c in asked if not c["is_success"]]
     is_grave = any(c["severity"] == "critical" for c in failed)
-    said = "; ".join(f"{c['description']} ({c['unexpected']:,} rows)" for c in failed)
     return dg.AssetCheckResult(
-        check_name="own", asset_key=table_key(table), passed=not failed, description=said or None,
+        check_name="own", asset_key=table_key(table), passed=not failed, description=_said(failed),
         severity=dg.AssetCheckSeverity.ERROR if is_grave else dg.AssetCheckSeverity.WARN,
         metadata={"failed": len(failed)},
     )  # fmt: skip
+
+
+def _said(failed: Sequence[_Told]) -> str | None:
+    return "; ".join(f"{c['description']} ({c['unexpected']:,} rows)" for c in failed) or None
 
 
 def _verdict_results(day: Day, rules: Sequence[Rule], judged: dg.AssetCheckSpec) -> Iterator[dg.AssetCheckResult]:

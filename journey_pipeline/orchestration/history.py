@@ -1,7 +1,7 @@
 """Dagster's history in SQLite, without what it waits for and makes anew at each of the thousand events of a run.
 
-It opens a file anew for every event: a write-ahead log that nobody else holds open is then written back and synced each
-time, and every statement is compiled again, for that is remembered by engine.
+It opens a file anew several times for every event: a write-ahead log that nobody else holds open is then written back and
+synced each time, and every statement is compiled again, for that is remembered by engine.
 """
 
 import sqlite3
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, QueuePool, create_engine, event
 
 
 @cache
@@ -42,7 +42,9 @@ _engines: dict[str, Engine] = {}
 
 
 def _engine(url: str, **options: Any) -> Engine:
-    """One engine for each file; its pool holds no connection, so whoever asks gets one of their own."""
+    """One engine for each file, which keeps its connection when Dagster, done with an event, disposes of it."""
     if url not in _engines:
-        _engines[url] = create_engine(url, **options)
+        engine = create_engine(url, **{**options, "poolclass": QueuePool})
+        engine.dispose = lambda close=True: None  # type: ignore[method-assign]  # noqa: ARG005
+        _engines[url] = engine
     return _engines[url]

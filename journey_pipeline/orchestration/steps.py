@@ -325,10 +325,9 @@ def check(day: Day) -> "Report":
     return asked
 
 
-def failed_expectations(day: Day) -> list[dict[str, Any]]:
-    """What `check` found wrong: table, suite, kind, name, description, is_blocking, unexpected and the like."""
-    every = pl.read_parquet(day.home.tables.parts("checks", "expectations"))
-    return every.filter(~pl.col("is_success")).to_dicts()
+def expectations(day: Day) -> list[dict[str, Any]]:
+    """What `check` found: table, suite, kind, name, is_success, description, evaluated, unexpected and the like."""
+    return pl.read_parquet(day.home.tables.parts("checks", "expectations")).to_dicts()
 
 
 def todays_counts(day: Day) -> dict[str, dict[str, Any]]:

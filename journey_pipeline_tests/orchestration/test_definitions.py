@@ -11,8 +11,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from journey_pipeline.invariants import shape
 from journey_pipeline.orchestration import definitions
 from journey_pipeline.orchestration.home import Home
+from journey_pipeline.registry import TABLES as REGISTRY
 from journey_pipeline.sandbox import business
 from journey_pipeline.settings import load
 
@@ -114,36 +116,9 @@ INVARIANTS = {
 TABLES = {name for room in ("journeys", "identity", "invariants") for name in BUILT[room]} - {"data_docs"} | {
     "rejected_records", "source_health",
 }  # fmt: skip
-CONTRACT = {
-    "columns_are_there": TABLES,
-    "needed_values_are_there": TABLES - {"rejected_records"},
-    "key_is_unique": TABLES - {"rejected_records"},
-    "words_are_known": TABLES - {
-        "campaigns", "contact_keys", "contacts", "deals", "demoted_keys", "identity_suggestions", "journey_events",
-        "leads", "notifications", "products", "pulses", "rejected_records", "reported", "spend", "surveys", "touchpoints",
-    },
-    "numbers_are_in_range": TABLES - {
-        "contact_keys", "identity_changes", "rejected_records", "reported", "reported_vs_actual",
-    },
-    "times_are_plausible": TABLES - {
-        "demoted_keys", "identity_changes", "identity_health", "identity_suggestions", "invariant_days", "person_keys",
-        "repairs", "reported_vs_actual",
-    },
-    "texts_have_their_form": TABLES - {
-        "bookings", "contact_keys", "contacts", "demoted_keys", "identity_changes", "identity_health", "people",
-        "person_keys", "rejected_records", "source_health", "touchpoints",
-    },
-    "amounts_have_a_currency": {
-        "agreements", "buyer_journeys", "campaigns", "deals", "finding_days", "findings", "invariant_days",
-        "journey_events", "payments", "products", "pulses", "repairs", "spend", "subscriptions", "surveys", "tickets",
-    },
-    "order_is_kept": {
-        "agreements", "findings", "incidents", "payments", "reported", "reported_vs_actual", "tickets",
-    },
-    "parents_exist": {"finding_days", "findings", "journey_events", "repairs"},
-    "revenue_is_conserved": {"people"},
-    "row_count_is_usual": {*KINDS, "journey_events", "person_keys", "people", "buyer_journeys"},
-    "nobody_is_lost": {"people"},
+CONTRACT_OF_PERSON_KEYS = {
+    "shape_columns", "shape_key_not_null", "shape_kind_not_null", "shape_platform_not_null", "shape_record_id_not_null",
+    "shape_key_unique", "shape_how_allowed", "shape_confidence_range", "shape_rows",
 }  # fmt: skip
 
 
@@ -164,14 +139,17 @@ def test_every_asset_key_is_known(graph: Any) -> None:
 def test_every_check_is_known(graph: Any) -> None:
     expected = {(table, name) for table, names in INVARIANTS.items() for name in names}
     expected |= {(f"{room}/{name}", "is_loaded") for room, names in RAW.items() for name in names}
-    rooms = {name: room for room in ("identity", "journeys", "invariants") for name in BUILT[room]}
-    expected |= {(f"{rooms.get(t, 'records')}/{t}", name) for name, tables in CONTRACT.items() for t in tables}
     expected |= {
         ("invariants/data_docs", "every_table_has_its_shape"),
         ("invariants/invariant_days", "every_rule_was_judged"),
         ("invariants/invariant_days", "verdicts_are_known"),
     }
-    assert {(k.asset_key.to_user_string(), k.name) for k in graph.asset_check_keys} == expected
+    found = {(k.asset_key.to_user_string(), k.name) for k in graph.asset_check_keys}
+    contract = {(table, name) for table, name in found if name.startswith("shape_")}
+    assert found - contract == expected
+    assert {name for table, name in contract if table == "identity/person_keys"} == CONTRACT_OF_PERSON_KEYS
+    assert {table.split("/")[1] for table, _ in contract} == TABLES
+    assert len(contract) == sum(len(shape.rules(REGISTRY[table])) for table in TABLES) > 600
 
 
 def test_every_asset_says_what_it_is(graph: Any) -> None:
