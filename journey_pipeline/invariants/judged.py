@@ -5,7 +5,7 @@ How a verdict is decided is verdicts'.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +30,11 @@ class Judged:
 
     rows: pl.DataFrame
     steps: Mapping[str, Steps]
+    # Worked out when first asked for, by whichever thread asks: at worst twice, to the same numbers.
+    _codes: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    _values: dict[str | None, Numbers] = field(default_factory=dict, repr=False)
+    _places: dict[tuple[str | None, str], Numbers] = field(default_factory=dict, repr=False)
+    _times_of: dict[str, Numbers] = field(default_factory=dict, repr=False)
 
     def codes(self, rule: Rule) -> npt.NDArray[np.uint8]:
         """The verdict of each row as its number in VERDICTS, or NONE."""
@@ -71,25 +76,9 @@ class Judged:
         return self._places[column, other]
 
     def _times(self, column: str) -> Numbers:
-        if column not in self._known_times:
-            self._known_times[column] = self.rows[column].to_physical().fill_null(TIMELESS).to_numpy()
-        return self._known_times[column]
-
-    @cached_property
-    def _codes(self) -> dict[str, npt.NDArray[np.uint8]]:
-        return {}
-
-    @cached_property
-    def _places(self) -> dict[tuple[str | None, str], Numbers]:
-        return {}
-
-    @cached_property
-    def _values(self) -> dict[str | None, Numbers]:
-        return {}
-
-    @cached_property
-    def _known_times(self) -> dict[str, Numbers]:
-        return {}
+        if column not in self._times_of:
+            self._times_of[column] = self.rows[column].to_physical().fill_null(TIMELESS).to_numpy()
+        return self._times_of[column]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
-from sqlalchemy import create_engine
+from sqlalchemy import QueuePool, create_engine
 
 from journey_pipeline.cli.daily import prepare_dagster
 from journey_pipeline.orchestration import history
@@ -24,7 +24,9 @@ def test_a_run_is_written_through_files_that_stay_open(tmp_path: Path) -> None:
         logged = {e.dagster_event.event_type_value for e in instance.all_logs(ran.run_id) if e.dagster_event}
     assert {"PIPELINE_START", "ASSET_MATERIALIZATION", "PIPELINE_SUCCESS"} <= logged
     # Dagster asked here for its engines, and a log that nobody held open would have been written back and removed.
-    assert [url for url in history._engines if str(home.dagster) in url and ran.run_id in url]
+    (engine,) = (engine for url, engine in history._engines.items() if str(home.dagster) in url and ran.run_id in url)
+    assert isinstance(engine.pool, QueuePool)
+    assert engine.pool.checkedin() == 1  # the connection outlived what Dagster disposed of
     assert [file for file in home.dagster.rglob("*-wal") if ran.run_id in file.name]
 
 
