@@ -290,7 +290,7 @@ def _broken_rows(rule: Rule, judged: Judged, due: Due, judging: Judging) -> pl.D
     """The rows that break a rule, each with its finding, its money and the cause that it shares with others."""
     found = judged.steps[rule.name]
     rows = (
-        judged.having(rule, "broken")
+        judged.having(rule, "broken", columns={"row", "as_of", *_columns_read([rule])} & set(judged.rows.columns))
         .with_columns(
             since=found.since,
             deadline=found.deadline,
