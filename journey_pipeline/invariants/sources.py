@@ -228,17 +228,20 @@ class SourceNeeds:
 
 
 class RowNeeds(NamedTuple):
-    """What a rule's rows need, as expressions over the row."""
+    """What a rule's rows need, as expressions over the row; None where no row has any.
 
-    reason: pl.Expr
-    until: pl.Expr
-    history_from: pl.Expr
+    `reason`: null where all is known. `until`: the horizon. `history_from`: the start of history.
+    """
+
+    reason: pl.Expr | None
+    until: pl.Expr | None
+    history_from: pl.Expr | None
 
 
 def of_rows(
     rule: Rule, needs: Sequence[str], shown_by: Sequence[str], sources: SourceNeeds, *, has_offer: bool
 ) -> RowNeeds:
-    """The reason (null: all is known), the horizon (null: no source is asked) and the start of history of each row."""
+    """What the sources of `needs` say of each row; the kinds of `shown_by` are those that must show B."""
     firm = [kind for kind in needs if not kind.startswith("(")]
     parts: list[tuple[pl.Expr | None, dict[str | None, Need]]] = [(None, sources.by_offer(firm, shown_by))]
     parts += [
@@ -250,22 +253,25 @@ def of_rows(
     def each(field: str, dtype: pl.DataType) -> list[pl.Expr]:
         """The values of the firm kinds, and of those optional ones that could change what these say."""
         told = [(on, {offer: getattr(need, field) for offer, need in by.items()}) for on, by in parts]
-        changing = [(on, values) for on, values in told if on is None or _may_change(field, values, told[0][1])]
+        firm_ones = told[0][1]
+        changing = [(on, v) for on, v in told if _may_change(field, v, firm_ones if on is not None else {})]
         values = [(on, per_offer(values, dtype, has_offer)) for on, values in changing]
         return [value if on is None else pl.when(on).then(value) for on, value in values]
 
+    reasons, until, history = each("reason", TEXT), each("until", TIME), each("history_from", TIME)
     return RowNeeds(
-        pl.coalesce(each("reason", TEXT)),
-        pl.min_horizontal(each("until", TIME)),
-        pl.max_horizontal(each("history_from", TIME)),
+        pl.coalesce(reasons) if reasons else None,
+        pl.min_horizontal(until) if until else None,
+        pl.max_horizontal(history) if history else None,
     )
 
 
 def _may_change(field: str, values: Mapping[str | None, Any], firm: Mapping[str | None, Any]) -> bool:
-    """Whether an optional kind says more of any offer than the firm ones do: mostly all sources are equally well."""
-    if field != "until":
-        return any(value is not None for value in values.values())
-    return any(value is not None and (firm[offer] is None or value < firm[offer]) for offer, value in values.items())
+    """Whether a kind says anything of any offer, beyond what the firm ones say: mostly all sources are equally well."""
+    return any(
+        value is not None and (field != "until" or firm.get(offer) is None or value < firm[offer])
+        for offer, value in values.items()
+    )
 
 
 def per_offer(values: Mapping[str | None, Any], dtype: pl.DataType, has_offer: bool) -> pl.Expr:

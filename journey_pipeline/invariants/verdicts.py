@@ -68,26 +68,31 @@ def steps(
     # without grace is about a misdeed: it was shown when it happened, or never.
     is_owed = "money_at" in columns and rule.within not in (None, "0")
     first = pl.min_horizontal(since, "money_at") if is_owed else since
-    excuses.append(("before_history", (first < row.history_from).fill_null(value=False)))
-    until = pl.min_horizontal("as_of", row.until)
+    if row.history_from is not None:
+        excuses.append(("before_history", (first < row.history_from).fill_null(value=False)))
+    until = pl.col("as_of") if row.until is None else pl.min_horizontal("as_of", row.until)
     is_in_time = (until <= _deadline_of_recent(since, rule.within or "0", zone, until)).fill_null(value=False)
 
     def word(verdict: str) -> pl.Expr:
         return pl.lit(verdict, dtype=VERDICT)
 
+    is_excused = pl.any_horizontal(excuse for _, excuse in excuses) if excuses else _never()
+    is_unknown = is_unsure if row.reason is None else row.reason.is_not_null() | is_unsure
     verdict = (
         pl.when(~speaks).then(pl.lit(None, dtype=VERDICT))
-        .when(row.reason.is_not_null()).then(word("unknown"))
-        .when(is_unsure).then(word("unknown"))
+        .when(is_unknown).then(word("unknown"))
         .when(holds).then(word("holds"))
-        .when(pl.any_horizontal(excuse for _, excuse in excuses)).then(word("excused"))
+        .when(is_excused).then(word("excused"))
         .when(is_in_time).then(word("pending"))
         .when(twin.is_not_null()).then(word("unknown"))
         .otherwise(word("broken"))
     )  # fmt: skip
     by_twin = pl.concat_str(pl.lit("identity:"), twin)
-    why_unknown = pl.coalesce(row.reason, pl.when(is_unsure).then(pl.lit("identity")), by_twin)
-    why_excused = pl.coalesce(pl.when(excuse).then(pl.lit(name)) for name, excuse in excuses)
+    none = pl.lit(None, dtype=TEXT)
+    why_unknown = pl.coalesce(
+        none if row.reason is None else row.reason, pl.when(is_unsure).then(pl.lit("identity")), by_twin
+    )
+    why_excused = pl.coalesce(none, *(pl.when(excuse).then(pl.lit(name)) for name, excuse in excuses))
     return Steps(verdict, why_unknown, why_excused, since, deadline)
 
 
