@@ -26,7 +26,7 @@ def test_a_run_is_written_through_files_that_stay_open(tmp_path: Path) -> None:
     # Dagster asked here for its engines, and a log that nobody held open would have been written back and removed.
     (engine,) = (engine for url, engine in history._engines.items() if str(home.dagster) in url and ran.run_id in url)
     assert isinstance(engine.pool, QueuePool)
-    assert engine.pool.checkedin() == 1  # the connection outlived what Dagster disposed of
+    assert engine.pool.checkedin() >= 1  # connections outlived what Dagster disposed of
     assert [file for file in home.dagster.rglob("*-wal") if ran.run_id in file.name]
 
 
