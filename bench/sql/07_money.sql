@@ -5,6 +5,12 @@ create macro days_of(unit) as
 create macro length_of(unit) as to_days(days_of(unit));
 create macro half_of(unit) as to_hours(12 * days_of(unit));
 
+-- Records of a table of which one names the other as telling the same.
+create macro named_in(told) as table
+    select one.ref as one, other.ref as other
+    from (select ref, unnest(same_as) as same_ref from query_table(told)) as one
+    join query_table(told) as other on other.ref = one.same_ref;
+
 create table subscribed as
 select s.* exclude (is_cancelling), placed.person, coalesce(product_offer.offer, 0) as offer,
        coalesce(s.is_cancelling, false) as is_cancelling,
@@ -43,9 +49,7 @@ where not placed.is_test;
 
 create table copies as
 with named as (
-    select told_sales.ref as one, charge.ref as other
-    from (select ref, unnest(same_as) as same_ref from told_sales) as told_sales
-    join told_sales as charge on charge.ref = told_sales.same_ref
+    from named_in('told_sales')
 ),
 unnamed as (
     select * from told_sales where ref not in (select one from named union all select other from named)
@@ -128,9 +132,7 @@ left join offers using (offer);
 
 create table agreed as
 with named as (
-    select one.ref as one, other.ref as other
-    from (select ref, unnest(same_as) as same_ref from subscribed) as one
-    join subscribed as other on other.ref = one.same_ref
+    from named_in('subscribed')
 ),
 by_role as (
     select min(ref) as one, max(ref) as other
